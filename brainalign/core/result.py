@@ -1,0 +1,206 @@
+"""What came out: held-out scores and response functions, and the tests on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainalign.core.arrays import read_only, require_shape
+from brainalign.core.artefact import Artefact
+from brainalign.core.errors import ValueProblem, unknown_name
+from brainalign.core.provenance import Provenance
+from brainalign.core.time import Lags
+
+if TYPE_CHECKING:
+    import mne
+    import xarray
+
+
+@dataclass(frozen=True, eq=False)
+class EncodingResult:
+    """Held-out scores, penalties and temporal response functions of one listener.
+
+    Parameters
+    ----------
+    scores
+        Held-out Pearson r, shape ``(n_folds, n_features, n_channels)``.
+    alpha
+        Penalty chosen inside each fold's training trials, same shape, in the units of
+        the lagged Gram matrix per usable sample.
+    coef
+        Response functions from all trials, shape ``(n_features, n_lags, n_channels)``, in
+        units of the response per unit of the feature.
+    coef_alpha
+        Penalty behind ``coef``, shape ``(n_features, n_channels)``.
+    lags
+        The lag window.
+    features, channels
+        Names.
+    positions
+        Sensor positions in metres, shape ``(n_channels, 3)``.
+    """
+
+    scores: np.ndarray
+    alpha: np.ndarray
+    coef: np.ndarray
+    coef_alpha: np.ndarray
+    lags: Lags
+    features: tuple[str, ...]
+    channels: tuple[str, ...]
+    positions: np.ndarray
+    subject: str = ""
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        n_features, n_channels = len(self.features), len(self.channels)
+        n_folds = len(self.scores)
+        shapes = {
+            "scores": (n_folds, n_features, n_channels),
+            "alpha": (n_folds, n_features, n_channels),
+            "coef": (n_features, self.lags.n, n_channels),
+            "coef_alpha": (n_features, n_channels),
+            "positions": (n_channels, 3),
+        }
+        for name, shape in shapes.items():
+            array = np.asarray(getattr(self, name))
+            require_shape(array.shape, shape, name=name, axes="see EncodingResult")
+            object.__setattr__(self, name, read_only(array))
+
+    @property
+    def score(self) -> np.ndarray:
+        """Held-out r averaged over folds, shape ``(n_features, n_channels)``."""
+        return self.scores.mean(axis=0)
+
+    def index(self, feature: str) -> int:
+        """Return the row of a feature."""
+        if feature not in self.features:
+            raise unknown_name(feature, among=self.features, kind="feature")
+        return self.features.index(feature)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return scores, penalties and response functions with labels (needs xarray)."""
+        import xarray
+
+        axes = ("fold", "feature", "channel")
+        return xarray.Dataset(
+            {
+                "score": (axes, self.scores, {"unit": "Pearson r"}),
+                "alpha": (axes, self.alpha),
+                "coef": (("feature", "lag", "channel"), self.coef),
+            },
+            coords={"feature": list(self.features), "channel": list(self.channels), "lag": self.lags.seconds},
+            attrs={"subject": self.subject},
+        )
+
+    def to_evoked(self, feature: str) -> mne.EvokedArray:
+        """Return one feature's response function as an MNE Evoked (lag as time, in seconds)."""
+        import mne
+
+        info = mne.create_info(list(self.channels), float(self.lags.rate), "eeg")
+        evoked = mne.EvokedArray(
+            self.coef[self.index(feature)].T.astype(float),
+            info,
+            tmin=float(self.lags.first / self.lags.rate),
+            comment=feature,
+            verbose="error",
+        )
+        places = dict(zip(self.channels, self.positions, strict=True))
+        return evoked.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"), verbose="error")
+
+    def pack(self) -> Artefact:
+        """Return the result as an artefact."""
+        meta = {
+            "lags": self.lags.to_json(),
+            "features": self.features,
+            "channels": self.channels,
+            "subject": self.subject,
+            "provenance": self.provenance.to_json(),
+        }
+        names = ("scores", "alpha", "coef", "coef_alpha", "positions")
+        return Artefact("encoding-result", meta, {name: getattr(self, name) for name in names})
+
+    @classmethod
+    def unpack(cls, artefact: Artefact) -> EncodingResult:
+        """Read back what `pack` wrote."""
+        meta = artefact.meta
+        return cls(
+            **artefact.arrays,
+            lags=Lags.from_json(meta["lags"]),
+            features=tuple(meta["features"]),
+            channels=tuple(meta["channels"]),
+            subject=meta["subject"],
+            provenance=Provenance.from_json(meta["provenance"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class NullTest:
+    """An observed statistic beside its null, per feature and channel.
+
+    Parameters
+    ----------
+    observed
+        The statistic of the data, shape ``(n_features, n_channels)``.
+    null_mean, null_sd
+        Mean and standard deviation over the permutation group (the identity included), same shape.
+    p
+        Uncorrected p-values, ``(1 + #{null >= observed}) / (1 + B)``, same shape.
+    p_corrected
+        p-values corrected over all features and channels, same shape.
+    maxima
+        Each permutation's largest studentised statistic over features and channels, shape ``(1 + B,)``;
+        entry 0 is the data's own.
+    scheme
+        How the null was made, e.g. ``"circular shift within trials"``, and in `assumption` what that takes
+        for granted.
+    correction
+        How `p_corrected` was made.
+    """
+
+    observed: np.ndarray
+    null_mean: np.ndarray
+    null_sd: np.ndarray
+    p: np.ndarray
+    p_corrected: np.ndarray
+    maxima: np.ndarray
+    features: tuple[str, ...]
+    channels: tuple[str, ...]
+    statistic: str
+    scheme: str
+    assumption: str
+    correction: str
+    n_permutations: int
+    seed: int
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        grid = (len(self.features), len(self.channels))
+        for name in ("observed", "null_mean", "null_sd", "p", "p_corrected"):
+            array = np.asarray(getattr(self, name))
+            require_shape(array.shape, grid, name=name, axes="features, channels")
+            object.__setattr__(self, name, read_only(array))
+        require_shape(np.shape(self.maxima), (1 + self.n_permutations,), name="maxima", axes="identity, permutations")
+        if np.any(self.p <= 0):
+            raise ValueProblem("a permutation p-value is never 0", got=float(np.min(self.p)), fix="count the identity in")
+
+    @property
+    def z(self) -> np.ndarray:
+        """The observed statistic in standard deviations of its null, shape ``(n_features, n_channels)``."""
+        return (self.observed - self.null_mean) / np.where(self.null_sd > 0, self.null_sd, np.inf)
+
+    def pack(self) -> Artefact:
+        """Return the test as an artefact."""
+        texts = ("features", "channels", "statistic", "scheme", "assumption", "correction", "n_permutations", "seed")
+        arrays = ("observed", "null_mean", "null_sd", "p", "p_corrected", "maxima")
+        meta = {name: getattr(self, name) for name in texts} | {"provenance": self.provenance.to_json()}
+        return Artefact("null-test", meta, {name: np.asarray(getattr(self, name)) for name in arrays})
+
+    @classmethod
+    def unpack(cls, artefact: Artefact) -> NullTest:
+        """Read back what `pack` wrote."""
+        meta = dict(artefact.meta)
+        provenance = Provenance.from_json(meta.pop("provenance"))
+        features, channels = tuple(meta.pop("features")), tuple(meta.pop("channels"))
+        return cls(**artefact.arrays, **meta, features=features, channels=channels, provenance=provenance)
