@@ -1,0 +1,1 @@
+"""Lagged ridge models of the response: scores, response functions and their permutations."""

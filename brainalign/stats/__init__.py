@@ -1,0 +1,1 @@
+"""Nulls that respect the data, and corrections for how many questions were asked."""
