@@ -2,14 +2,15 @@
 
 No pickle: what is read back is numbers and JSON, whoever wrote it. A folder is written
 aside, flushed and renamed, so it is whole or absent; each array's SHA-256 stands in the
-header and is checked before a value is believed.
+header, the header's own stands there too, and both are checked before a value is believed.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,11 +19,14 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from brainalign.core.errors import DamagedArtefact, MissingFile, StoreProblem, ValueProblem
+from brainalign.core.errors import BrainalignError, DamagedArtefact, MissingFile, StoreProblem, ValueProblem
 from brainalign.core.hashing import canonical_json, digest, file_digest, plain
 
 FORMAT = "brainalign-artefact/1"
 HEADER = "header.json"
+_SEAL = "sha256"
+_ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_ENTRY_KEYS = {"sha256", "dtype", "shape"}
 
 
 @dataclass(frozen=True)
@@ -61,19 +65,27 @@ class Packable(Protocol):
 def write_artefact(artefact: Artefact, folder: Path) -> str:
     """Write an artefact to a new folder, whole or not at all.
 
+    A folder that already holds the very same content is left alone; one that holds
+    anything else is refused, never overwritten.
+
     Returns
     -------
     str
         The artefact's content hash (SHA-256 of its header, which holds every array's hash).
     """
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    # The process id alone would not do: in containers every run may have the same one.
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.{os.getpid()}.tmp")
     try:
         aside.mkdir(parents=True)
         header = _write_parts(artefact, aside)
-        _swap_in(aside, folder)
+        _swap_in(aside, folder, header=header)
+    except BrainalignError:
+        raise
     except OSError as error:
         raise StoreProblem(
-            "an artefact cannot be written", got=f"{folder}: {error.strerror or error}", fix="free space or pick a writable folder"
+            "an artefact cannot be written",
+            got=f"{folder}: {error.strerror or error}",
+            fix="free space or pick a writable folder",
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -81,11 +93,15 @@ def write_artefact(artefact: Artefact, folder: Path) -> str:
 
 
 def _write_parts(artefact: Artefact, aside: Path) -> dict[str, Any]:
+    for name in artefact.arrays:
+        if not _ARRAY_NAME.fullmatch(name):
+            raise ValueProblem("an array's name becomes a file name", got=repr(name), fix="use letters and digits")
     arrays = {name: _write_array(array, aside / f"{name}.npy") for name, array in sorted(artefact.arrays.items())}
     header = {"format": FORMAT, "kind": artefact.kind, "meta": plain(artefact.meta), "arrays": arrays}
     with (aside / HEADER).open("w", encoding="utf-8") as stream:
-        stream.write(canonical_json(header))
+        stream.write(canonical_json({**header, _SEAL: digest(header)}))
         _flush(stream)
+    _flush_folder(aside)
     return header
 
 
@@ -93,7 +109,7 @@ def _write_array(array: np.ndarray, path: Path) -> dict[str, Any]:
     if array.dtype.hasobject:
         raise ValueProblem("an artefact holds plain numbers only", got=f"{path.stem}: {array.dtype}", fix="convert it")
     with path.open("wb") as stream:
-        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+        np.save(stream, np.asarray(array, order="C"), allow_pickle=False)
         _flush(stream)
     return {"sha256": file_digest(path), "dtype": array.dtype.str, "shape": list(array.shape)}
 
@@ -103,14 +119,25 @@ def _flush(stream: Any) -> None:
     os.fsync(stream.fileno())
 
 
-def _swap_in(aside: Path, folder: Path) -> None:
-    """Rename onto the final name; a folder that another run finished first is as good as ours."""
+def _swap_in(aside: Path, folder: Path, *, header: dict[str, Any]) -> None:
+    """Rename onto the final name; the same content that another run finished first is as good as ours."""
     try:
         aside.rename(folder)
     except OSError:
         if not (folder / HEADER).is_file():
             raise
-    descriptor = os.open(folder.parent, os.O_RDONLY)
+        if read_header(folder) != json.loads(canonical_json(header)):
+            raise StoreProblem(
+                "the folder already holds another artefact",
+                got=folder,
+                fix="save to a new folder, or delete this one first",
+            ) from None
+    _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the folder's own entries durable, so that a power cut cannot undo a rename."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -123,12 +150,33 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingFile("there is no artefact here", got=path, fix="check the path, or run the stage that makes it")
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        header = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_nan)
+    except (ValueError, RecursionError) as error:
         raise _damaged(folder, f"{HEADER} is not JSON ({error})") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise _damaged(folder, f"{HEADER} is not of format {FORMAT}")
+    seal = header.pop(_SEAL, None)
+    if seal != digest(header):
+        raise _damaged(folder, f"{HEADER} does not match its SHA-256")
+    if not _is_well_formed(header):
+        raise _damaged(folder, f"{HEADER} does not list its kind, meta and arrays")
     return header
+
+
+def _no_nan(name: str) -> float:
+    raise ValueError(name)
+
+
+def _is_well_formed(header: dict[str, Any]) -> bool:
+    """Look before trusting: the seal proves that nothing changed, not that the writer was one of us."""
+    arrays = header.get("arrays")
+    return (
+        isinstance(header.get("kind"), str)
+        and isinstance(header.get("meta"), dict)
+        and isinstance(arrays, dict)
+        and all(_ARRAY_NAME.fullmatch(name) for name in arrays)
+        and all(isinstance(entry, dict) and entry.keys() >= _ENTRY_KEYS for entry in arrays.values())
+    )
 
 
 def read_artefact(folder: Path, *, mmap: bool = True, verify: bool = True) -> Artefact:
@@ -146,8 +194,7 @@ def read_artefact(folder: Path, *, mmap: bool = True, verify: bool = True) -> Ar
     header = read_header(folder)
     if verify:
         verify_artefact(folder)
-    sizes = {name: math.prod(entry["shape"]) for name, entry in header["arrays"].items()}
-    arrays = {name: _read_array(folder, name, mmap=mmap, size=size) for name, size in sizes.items()}
+    arrays = {name: _read_array(folder / f"{name}.npy", entry, mmap=mmap) for name, entry in header["arrays"].items()}
     return Artefact(header["kind"], header["meta"], arrays)
 
 
@@ -163,12 +210,18 @@ def verify_artefact(folder: Path) -> str:
     return digest(header)
 
 
-def _read_array(folder: Path, name: str, *, mmap: bool, size: int) -> np.ndarray:
-    path = folder / f"{name}.npy"
+def _read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool) -> np.ndarray:
+    # Not np.load: it looks at the first bytes and would open an archive as well.
     try:
-        array = np.load(path, mmap_mode="r" if mmap and size else None, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise _damaged(folder, f"{path.name}: {error}") from error
+        if mmap and 0 not in entry["shape"]:
+            array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+        else:
+            with path.open("rb") as stream:
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(path.parent, f"{path.name}: {error}") from error
+    if (array.dtype.str, list(array.shape)) != (entry["dtype"], entry["shape"]):
+        raise _damaged(path.parent, f"{path.name} holds {array.dtype.str} {array.shape}, its header says otherwise")
     array.flags.writeable = False
     return array
 

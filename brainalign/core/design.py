@@ -6,10 +6,11 @@ centring, penalties and feature selection are learnt on training trials only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+
 from brainalign.core.arrays import read_only, require_finite, require_shape
 from brainalign.core.artefact import Artefact
 from brainalign.core.errors import ShapeMismatch, ValueProblem
@@ -46,6 +47,9 @@ class Trial:
         require_shape(y.shape, (self.x.axis.n, y.shape[1]), name=f"y of trial {self.name!r}", axes="frames, channels")
         require_shape(mask.shape, (self.x.axis.n,), name=f"mask of trial {self.name!r}", axes="frames")
         require_finite(y, name=f"the response of trial {self.name!r}", fix="mask or repair the damaged span")
+        require_finite(
+            self.x.stored, name=f"the features of trial {self.name!r}", fix="check the precision the model ran in"
+        )
         object.__setattr__(self, "y", read_only(y))
         object.__setattr__(self, "mask", read_only(mask))
 
@@ -83,11 +87,13 @@ class Design:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "trials", tuple(self.trials))
+        object.__setattr__(self, "channels", tuple(self.channels))
         if not self.trials:
             raise ValueProblem("a design needs at least one trial", got="none", fix="check the stimuli's onsets")
         require_shape(np.shape(self.positions), (len(self.channels), 3), name="positions", axes="channels, xyz")
         for trial in self.trials:
             self._check(trial)
+        self._check_bands()
         object.__setattr__(self, "positions", read_only(np.asarray(self.positions, dtype=float)))
 
     def _check(self, trial: Trial) -> None:
@@ -104,6 +110,16 @@ class Design:
                 got=f"trial {trial.name!r} differs from {self.trials[0].name!r}",
                 fix="select the same features for every trial",
             )
+
+    def _check_bands(self) -> None:
+        for name, columns in self.bands.items():
+            outside = [column for column in columns if not 0 <= column < self.n_features]
+            if outside:
+                raise ValueProblem(
+                    f"band {name!r} names columns that do not exist",
+                    got=f"{outside[:4]} of {self.n_features} features",
+                    fix="give column numbers of the trials' features",
+                )
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -136,10 +152,10 @@ class Design:
             arrays |= {f"trial{i:04d}-y": trial.y, f"trial{i:04d}-mask": trial.mask}
         meta = {
             "trials": [
-                {"name": trial.name, "axis": trial.axis.to_json(), "sparse": trial.x.is_sparse} for trial in self.trials
+                {"name": trial.name} | {key: part.meta[key] for key in ("axis", "sparse", "provenance")}
+                for trial, part in zip(self.trials, parts, strict=True)
             ],
             "features": self.features,
-            "x_provenance": self.trials[0].x.provenance.to_json(),
             "lags": self.lags.to_json(),
             "channels": self.channels,
             "bands": self.bands,
@@ -168,12 +184,7 @@ def _unpack_trial(artefact: Artefact, number: int) -> Trial:
     arrays = {name.removeprefix(prefix): value for name, value in artefact.arrays.items() if name.startswith(prefix)}
     part = Artefact(
         "trajectory",
-        {
-            "axis": entry["axis"],
-            "sparse": entry["sparse"],
-            "features": artefact.meta["features"],
-            "provenance": artefact.meta["x_provenance"],
-        },
+        {**entry, "features": artefact.meta["features"]},
         {name.removeprefix("x-"): value for name, value in arrays.items() if name.startswith("x-")},
     )
     return Trial(entry["name"], Trajectory.unpack(part), arrays["y"], arrays["mask"])

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from brainalign.core.errors import ValueProblem
+
 _CHUNK_BYTES = 1 << 20
 
 
@@ -24,7 +26,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return _plain_mapping(value)
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -38,15 +40,28 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _plain_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    items = {str(key): plain(item) for key, item in value.items()}
+    if len(items) < len(value):
+        raise ValueProblem("two keys have one name in JSON", got=list(value), fix="use keys that differ as text")
+    return items
+
+
 def canonical_json(value: Any) -> str:
     """Write a value as the one JSON text that stands for it.
 
-    Keys are sorted, blanks dropped, and NaN refused, so equal values give equal bytes.
+    Keys are sorted, blanks dropped, everything beyond ASCII escaped and NaN refused, so equal
+    values give equal bytes.
 
     >>> canonical_json({"b": Fraction(1, 3), "a": (1, 2.5)})
     '{"a":[1,2.5],"b":"1/3"}'
     """
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    try:
+        return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueProblem(
+            "a value has no place in canonical JSON", got=error, fix="use finite numbers, text, lists and mappings"
+        ) from error
 
 
 def digest(value: Any) -> str:
@@ -57,7 +72,7 @@ def digest(value: Any) -> str:
 def array_digest(array: np.ndarray) -> str:
     """Return the SHA-256 (hexadecimal) of an array: its dtype, shape and bytes in C order."""
     state = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    state.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return state.hexdigest()
 
 

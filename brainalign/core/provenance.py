@@ -27,7 +27,7 @@ class Provenance:
 
     steps: tuple[Step, ...] = ()
 
-    def then(self, name: str, **parameters: Any) -> Provenance:
+    def then(self, name: str, /, **parameters: Any) -> Provenance:
         """Return the chain with one more step.
 
         >>> Provenance().then("read", file="a.wav").then("encode", layer=9).steps[-1].name

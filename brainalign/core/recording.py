@@ -22,8 +22,6 @@ from brainalign.core.time import TimeAxis, exact
 if TYPE_CHECKING:
     import mne
 
-NANOSECOND = Fraction(1, 10**9)
-
 
 @dataclass(frozen=True, eq=False)
 class Recording:
@@ -95,7 +93,10 @@ class Recording:
         return times[0]
 
     def to_mne(self) -> mne.io.RawArray:
-        """Return the recording as an MNE Raw (a copy, in volts, with montage and annotations)."""
+        """Return the recording as an MNE Raw (a copy, in volts, with montage and annotations).
+
+        MNE rounds onsets to the microsecond and leaves out those outside the recording.
+        """
         import mne
 
         info = mne.create_info(list(self.channels), float(self.axis.rate), list(self.kinds))
@@ -116,12 +117,18 @@ class Recording:
 
     @classmethod
     def from_mne(
-        cls, raw: mne.io.BaseRaw, *, subject: str = "", session: str = "", run: str = "", provenance: Provenance | None = None
+        cls,
+        raw: mne.io.BaseRaw,
+        *,
+        subject: str = "",
+        session: str = "",
+        run: str = "",
+        provenance: Provenance | None = None,
     ) -> Recording:
         """Read an MNE Raw: its data channels, montage, bad channels and annotations.
 
-        The clock starts at 0 at the first sample of the file; annotation onsets are kept
-        to the nanosecond.
+        The clock starts at 0 at the first sample of the file. MNE keeps annotation onsets
+        to the microsecond, and so they come out here.
         """
         kinds = raw.get_channel_types()
         return cls(
@@ -158,16 +165,18 @@ class Recording:
         """Read back what `pack` wrote."""
         meta, arrays = artefact.meta, artefact.arrays
         onsets = {name: tuple(Fraction(time) for time in times) for name, times in meta["onsets"].items()}
-        names = {key: tuple(meta[key]) for key in ("channels", "kinds", "bads")}
-        who = {key: meta[key] for key in ("subject", "session", "run")}
         return cls(
             values=arrays["values"],
             axis=TimeAxis.from_json(meta["axis"]),
+            channels=tuple(meta["channels"]),
+            kinds=tuple(meta["kinds"]),
             positions=arrays["positions"],
+            bads=tuple(meta["bads"]),
             onsets=onsets,
+            subject=meta["subject"],
+            session=meta["session"],
+            run=meta["run"],
             provenance=Provenance.from_json(meta["provenance"]),
-            **names,
-            **who,
         )
 
 
@@ -178,10 +187,9 @@ def _positions(raw: mne.io.BaseRaw) -> np.ndarray:
 
 
 def _onsets(raw: mne.io.BaseRaw) -> dict[str, tuple[Fraction, ...]]:
-    """Read annotation onsets in seconds from the file's first sample."""
+    """Read annotation onsets in seconds from the first sample (MNE counts from before a crop)."""
     onsets: dict[str, tuple[Fraction, ...]] = {}
-    offset = raw.first_time if raw.annotations.orig_time is not None else 0.0
     for mark in raw.annotations:
-        name, time = str(mark["description"]), exact(round(float(mark["onset"] - offset), 9))
+        name, time = str(mark["description"]), exact(round(float(mark["onset"]) - raw.first_time, 9))
         onsets[name] = (*onsets.get(name, ()), time)
     return onsets

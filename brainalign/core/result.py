@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,10 +95,13 @@ class EncodingResult:
         )
 
     def to_evoked(self, feature: str) -> mne.EvokedArray:
-        """Return one feature's response function as an MNE Evoked (lag as time, in seconds)."""
+        """Return one feature's response function as an MNE Evoked (lag as time, in seconds).
+
+        Channels without a position come without one.
+        """
         import mne
 
-        info = mne.create_info(list(self.channels), float(self.lags.rate), "eeg")
+        info = mne.create_info(list(self.channels), float(self.lags.rate), "eeg", verbose="error")
         evoked = mne.EvokedArray(
             self.coef[self.index(feature)].T.astype(float),
             info,
@@ -106,8 +109,10 @@ class EncodingResult:
             comment=feature,
             verbose="error",
         )
-        places = dict(zip(self.channels, self.positions, strict=True))
-        return evoked.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"), verbose="error")
+        has_place = np.isfinite(self.positions).all(axis=1)
+        places = {name: self.positions[i] for i, name in enumerate(self.channels) if has_place[i]}
+        montage = mne.channels.make_dig_montage(places, coord_frame="head")
+        return evoked.set_montage(montage, on_missing="ignore", verbose="error")
 
     def pack(self) -> Artefact:
         """Return the result as an artefact."""
@@ -182,8 +187,18 @@ class NullTest:
             require_shape(array.shape, grid, name=name, axes="features, channels")
             object.__setattr__(self, name, read_only(array))
         require_shape(np.shape(self.maxima), (1 + self.n_permutations,), name="maxima", axes="identity, permutations")
-        if np.any(self.p <= 0):
-            raise ValueProblem("a permutation p-value is never 0", got=float(np.min(self.p)), fix="count the identity in")
+        object.__setattr__(self, "maxima", read_only(np.asarray(self.maxima)))
+        for name in ("p", "p_corrected"):
+            self._check_p(getattr(self, name), name=name)
+
+    @staticmethod
+    def _check_p(values: np.ndarray, *, name: str) -> None:
+        if not np.all((values > 0) & (values <= 1)):
+            raise ValueProblem(
+                f"{name} must lie above 0 and at most at 1: a permutation p-value is never 0",
+                got=f"{np.min(values)} to {np.max(values)}",
+                fix="count the identity in: (1 + #{null >= observed}) / (1 + B)",
+            )
 
     @property
     def z(self) -> np.ndarray:
@@ -200,7 +215,6 @@ class NullTest:
     @classmethod
     def unpack(cls, artefact: Artefact) -> NullTest:
         """Read back what `pack` wrote."""
-        meta = dict(artefact.meta)
-        provenance = Provenance.from_json(meta.pop("provenance"))
-        features, channels = tuple(meta.pop("features")), tuple(meta.pop("channels"))
-        return cls(**artefact.arrays, **meta, features=features, channels=channels, provenance=provenance)
+        values: dict[str, Any] = {**artefact.arrays, **artefact.meta}
+        values |= {name: tuple(values[name]) for name in ("features", "channels")}
+        return cls(**values | {"provenance": Provenance.from_json(values["provenance"])})

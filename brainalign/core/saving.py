@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brainalign.core.artefact import Packable, read_artefact, write_artefact
 from brainalign.core.design import Design
-from brainalign.core.errors import unknown_name
+from brainalign.core.errors import BrainalignError, DamagedArtefact, unknown_name
 from brainalign.core.recording import Recording
 from brainalign.core.result import EncodingResult, NullTest
 from brainalign.core.stimulus import Stimulus
@@ -30,8 +30,17 @@ def save(item: Packable, folder: str | Path) -> Path:
 
 
 def load(folder: str | Path, *, mmap: bool = True) -> Packable:
-    """Read an object back, its arrays checked against their hashes and memory-mapped."""
+    """Read an object back, its arrays checked against their hashes and, unless told otherwise, memory-mapped."""
     artefact = read_artefact(Path(folder), mmap=mmap)
     if artefact.kind not in KINDS:
         raise unknown_name(artefact.kind, among=KINDS, kind="artefact")
-    return KINDS[artefact.kind].unpack(artefact)
+    try:
+        return KINDS[artefact.kind].unpack(artefact)
+    except BrainalignError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedArtefact(
+            f"the folder does not hold what makes it a {artefact.kind}",
+            got=f"{folder}: {error!r}",
+            fix="delete the folder and make it again",
+        ) from error

@@ -7,6 +7,7 @@ or run in another order.
 from __future__ import annotations
 
 import hashlib
+import operator
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def child_seed(seed: int, *names: object) -> int:
     >>> child_seed(0, "shifts", "sub-01") == child_seed(0, "shifts", "sub-02")
     False
     """
-    text = "\x1f".join([str(int(seed)), *map(str, names)])
+    text = "\x1f".join([str(operator.index(seed)), *map(str, names)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

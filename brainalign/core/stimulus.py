@@ -9,7 +9,7 @@ import numpy as np
 from brainalign.core.arrays import read_only, require_finite, require_shape
 from brainalign.core.artefact import Artefact
 from brainalign.core.errors import ValueProblem
-from brainalign.core.hashing import array_digest
+from brainalign.core.hashing import array_digest, digest
 from brainalign.core.provenance import Provenance
 from brainalign.core.time import TimeAxis
 
@@ -43,8 +43,8 @@ class Stimulus:
 
     @property
     def content(self) -> str:
-        """SHA-256 of the samples and their clock: two names for one sound share it."""
-        return array_digest(self.waveform) + f"@{self.axis.rate}"
+        """SHA-256 (hexadecimal) of the samples and their clock: two names for one sound share it."""
+        return digest([array_digest(self.waveform), self.axis.to_json()])
 
     def pack(self) -> Artefact:
         """Return the stimulus as an artefact."""

@@ -50,6 +50,15 @@ def nearest(value: Fraction) -> int:
     return math.floor(value + Fraction(1, 2))
 
 
+def _whole(value: int, *, name: str) -> int:
+    """Read a whole number as Python's own integer (NumPy's would overflow inside a fraction)."""
+    if int(value) != value:
+        raise ValueProblem(
+            f"{name} must be whole", got=repr(value), fix="round it first, with brainalign.core.time.nearest"
+        )
+    return int(value)
+
+
 @dataclass(frozen=True)
 class TimeAxis:
     """An exact clock: sample ``i`` happened at ``t0 + i / rate``.
@@ -77,7 +86,7 @@ class TimeAxis:
 
     def __init__(self, rate: Number, n: int, t0: Number = 0) -> None:
         object.__setattr__(self, "rate", exact(rate))
-        object.__setattr__(self, "n", int(n))
+        object.__setattr__(self, "n", _whole(n, name="a number of samples"))
         object.__setattr__(self, "t0", exact(t0))
         if self.rate <= 0:
             raise ValueProblem("a rate must be positive", got=f"{self.rate} Hz", fix="give samples per second")
@@ -97,11 +106,11 @@ class TimeAxis:
     @property
     def times(self) -> np.ndarray:
         """Labels for people: the sample times in seconds as float64, shape ``(n,)``."""
-        return float(self.t0) + np.arange(self.n) * float(self.step)
+        return float(self.t0) + np.arange(self.n) / float(self.rate)
 
     def time(self, index: int) -> Fraction:
         """Return the exact time of a sample, in seconds."""
-        return self.t0 + index / self.rate
+        return self.t0 + _whole(index, name="a sample number") / self.rate
 
     def index(self, time: Number) -> int:
         """Return the sample nearest to a time in seconds (it may lie outside the signal)."""
@@ -166,6 +175,10 @@ class Lags:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", exact(self.rate))
+        object.__setattr__(self, "first", _whole(self.first, name="a lag in samples"))
+        object.__setattr__(self, "last", _whole(self.last, name="a lag in samples"))
+        if self.rate <= 0:
+            raise ValueProblem("a rate must be positive", got=f"{self.rate} Hz", fix="give samples per second")
         if self.last < self.first:
             raise ValueProblem(
                 "a lag window must end after it begins", got=f"{self.first} to {self.last} samples", fix="swap them"
@@ -177,8 +190,12 @@ class Lags:
     ) -> Lags:
         """Turn a window in seconds into samples.
 
-        ``"nearest"`` is the package's rounding rule (and MNE's); ``"outward"`` takes the
-        floor of the start and the ceiling of the end (the mTRF toolboxes').
+        ``"nearest"`` is the package's rounding rule (MNE's too, up to exact halves);
+        ``"outward"`` takes the floor of the start and the ceiling of the end (the mTRF
+        toolboxes').
+
+        >>> [Lags.from_seconds(-0.1, 0.4, rate=64, rounding=way).n for way in ("nearest", "outward")]
+        [33, 34]
         """
         low, high = exact(start) * exact(rate), exact(stop) * exact(rate)
         if rounding == "outward":

@@ -1,0 +1,1 @@
+"""Stimulus meets response: exact clocks, one frame grid, trials kept apart."""

@@ -1,0 +1,1 @@
+"""EEG: reading, cleaning, judging and simulating recordings; MNE does the signal processing."""

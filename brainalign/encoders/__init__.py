@@ -1,0 +1,1 @@
+"""Audio encoders: from a stimulus to hidden states on an exact clock."""

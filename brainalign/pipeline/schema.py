@@ -1,0 +1,159 @@
+"""Which choices does a study have? Every option: a name, a type, a default and a sentence.
+
+A study is written in YAML and read into these frozen models. Unknown keys are refused.
+Each stage receives its own part only, so that changing an option makes anew exactly what
+depends on it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Part(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SyntheticStimuli(Part):
+    """Speech-like sounds made on the spot."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    n_trials: int = Field(12, ge=3, description="Number of trials.")
+    seconds: float = Field(60.0, ge=10, description="Length of each trial, in seconds.")
+
+
+class FileStimuli(Part):
+    """Sound files; each is known by its file name without the ending."""
+
+    kind: Literal["files"]
+    files: tuple[Path, ...] = Field(min_length=3, description="Sound files, relative to the configuration file.")
+
+
+class EncoderPart(Part):
+    """The audio model whose layer is looked at."""
+
+    source: str = Field(
+        "untrained-hubert",
+        description="A hub id, a local folder, or 'untrained-hubert' (small, seeded random weights).",
+    )
+    layer: int = Field(2, ge=0, description="Hidden state: 0 is the front end's output, k the output of block k.")
+    revision: str | None = Field(None, description="Hub revision (a commit) to pin.")
+
+
+class TrainedSae(Part):
+    """A BatchTopK sparse autoencoder trained on this study's own activations."""
+
+    kind: Literal["train"] = "train"
+    expansion: int = Field(8, ge=1, description="Features per model dimension.")
+    k: int = Field(12, ge=1, description="Mean number of active features per frame.")
+    n_steps: int = Field(2000, ge=1, description="Training steps.")
+    n_batch: int = Field(1024, ge=1, description="Frames per step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate after warm-up.")
+
+
+class LoadedSae(Part):
+    """A sparse autoencoder from disk (SAELens or dictionary_learning layout)."""
+
+    kind: Literal["load"]
+    path: Path = Field(description="The checkpoint's file or folder, relative to the configuration file.")
+    layer: int | None = Field(None, description="Which layer's folder to take where the checkpoint has several.")
+
+
+class Planting(Part):
+    """The truth behind simulated listeners: which features drive the brain, and how strongly."""
+
+    n_features: int = Field(5, ge=1, le=8, description="Number of planted features.")
+    microvolts: float = Field(
+        0.7, gt=0, description="Rms of a response at its best sensor over a trial, in microvolts."
+    )
+    density: tuple[float, float] = Field(
+        (0.02, 0.2), description="Share of frames in which a planted feature is active."
+    )
+    latencies: tuple[float, float] = Field((0.08, 0.26), description="Earliest and latest peak, in seconds.")
+
+
+class SimulatedListeners(Part):
+    """Listeners whose brains answer to planted features."""
+
+    kind: Literal["simulated"] = "simulated"
+    n_listeners: int = Field(6, ge=2, description="Number of listeners.")
+    planting: Planting = Planting()
+    decoys: bool = Field(True, description="Mix in as many features again, computed from audio that nobody heard.")
+
+
+class ListenerFile(Part):
+    """One recording."""
+
+    file: Path = Field(description="The recording, relative to the configuration file (any format that MNE reads).")
+    subject: str = Field(description="Whose recording it is.")
+
+
+class FileListeners(Part):
+    """Recordings on disk; an annotation named after a stimulus marks its onset."""
+
+    kind: Literal["files"]
+    recordings: tuple[ListenerFile, ...] = Field(min_length=1, description="One entry per listener.")
+
+
+class CleaningPart(Part):
+    """How the EEG is cleaned."""
+
+    line: tuple[float, ...] = Field((50.0,), description="Mains frequencies to notch out, in Hz (none: empty list).")
+    low: float = Field(1.0, gt=0, description="Lower edge of the pass band, in Hz.")
+    high: float = Field(15.0, gt=0, description="Upper edge of the pass band, in Hz.")
+    bad_channels: bool = Field(True, description="Look for bad channels and interpolate them.")
+    ocular: bool = Field(True, description="Regress the EOG channels out (needs at least one).")
+
+
+class ModelPart(Part):
+    """The lagged ridge models."""
+
+    lags: tuple[float, float] = Field(
+        (-0.1, 0.4), description="First and last lag in seconds; positive: stimulus first."
+    )
+    penalties: tuple[float, ...] = Field(
+        (0.01, 0.1, 1.0, 10.0, 100.0), min_length=1, description="Candidates, relative to a feature's variance."
+    )
+    n_folds: int = Field(4, ge=3, description="Folds over stimuli.")
+    trim: float = Field(2.0, ge=0, description="Seconds cut from both ends of a trial (onset responses).")
+    min_per_second: float = Field(1.0, ge=0, description="Features active less often are left out.")
+
+
+class TestPart(Part):
+    """The permutation test."""
+
+    __test__ = False
+
+    n_permutations: int = Field(300, ge=19, description="Rotations besides the data itself.")
+    level: float = Field(0.05, gt=0, lt=1, description="Family-wise error level.")
+    n_candidates: int = Field(40, ge=1, description="Largest number of found features in the joint model.")
+
+
+class StudyConfig(Part):
+    """A whole study."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")] = Field(description="Its name.")
+    seed: int = Field(0, ge=0, description="All randomness follows from it.")
+    out: Path | None = Field(None, description="Where results go; default runs/NAME.")
+    store: Path | None = Field(None, description="Where intermediate results are kept; default OUT/store.")
+    stimuli: SyntheticStimuli | FileStimuli = Field(SyntheticStimuli(), discriminator="kind")
+    encoder: EncoderPart = EncoderPart()
+    baselines: tuple[str, ...] = Field(("envelope", "onsets", "mel"), description="Acoustic features.")
+    sae: TrainedSae | LoadedSae = Field(TrainedSae(), discriminator="kind")
+    listeners: SimulatedListeners | FileListeners = Field(SimulatedListeners(), discriminator="kind")
+    cleaning: CleaningPart = CleaningPart()
+    model: ModelPart = ModelPart()
+    test: TestPart = TestPart()
+
+    @model_validator(mode="after")
+    def _listeners_can_hear(self) -> StudyConfig:
+        if self.cleaning.low >= self.cleaning.high:
+            raise ValueError("cleaning.low must be below cleaning.high")
+        if self.model.lags[0] > self.model.lags[1]:
+            raise ValueError("model.lags must end after it begins")
+        return self

@@ -1,0 +1,155 @@
+"""From a study's listeners to clean recordings; and, in a simulation, the truth behind them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from brainalign.core.artefact import Artefact
+from brainalign.core.errors import ValueProblem
+from brainalign.core.recording import Recording
+from brainalign.core.seeds import child_seed, generator
+from brainalign.core.stimulus import Stimulus
+from brainalign.core.trajectory import Trajectory
+from brainalign.pipeline.schema import CleaningPart
+from brainalign.pipeline.stage import Stage
+
+LEAD_IN, PAUSE = 3.0, 3.0
+MAX_LIKENESS = 0.3
+RESPONSE_FRAMES = 5
+
+
+def plant(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Choose which features drive the brain, where and when: the truth, for the simulation and the verdict alone."""
+    from brainalign.eeg.simulate import PLANTED_SITES
+
+    planting, seed = settings["planting"], settings["seed"]
+    codes = [Trajectory.unpack(item) for item in inputs["codes"]]
+    chosen = _choose_features(codes, inputs["selection"].arrays["columns"], planting, generator(seed, "planted"))
+    rng = generator(seed, "planted", "responses")
+    sites = rng.permutation(sorted(PLANTED_SITES))[: len(chosen)]
+    latencies = rng.permutation(np.linspace(*planting.latencies, len(chosen)).round(3))
+    truth = [
+        {"feature": codes[0].features[column], "site": str(site), "latency": float(latency)}
+        for column, site, latency in zip(chosen, sites, latencies, strict=True)
+    ]
+    return Artefact("planting", {"planted": truth, "microvolts": planting.microvolts})
+
+
+def _choose_features(
+    codes: list[Trajectory], columns: np.ndarray, planting: Any, rng: np.random.Generator
+) -> list[int]:
+    """Pick features at random that fire often enough and do not mirror one another.
+
+    Likeness is the correlation after smoothing over a response's width: two features that
+    always fire within one response cannot be told apart by any model, so planting both
+    would plant an ambiguity.
+    """
+    values = np.concatenate([trajectory.select(columns).block(0, len(columns)) for trajectory in codes])
+    density = (values > 0).mean(axis=0)
+    smooth = ndimage.uniform_filter1d(values, RESPONSE_FRAMES, axis=0)
+    likeness = np.abs(np.corrcoef(smooth.T))
+    low, high = planting.density
+    chosen: list[int] = []
+    for candidate in rng.permutation(np.flatnonzero((density >= low) & (density <= high))):
+        if all(likeness[candidate, other] <= MAX_LIKENESS for other in chosen):
+            chosen.append(int(candidate))
+        if len(chosen) == planting.n_features:
+            return [int(columns[i]) for i in chosen]
+    raise ValueProblem(
+        "too few features can be planted",
+        got=f"{len(chosen)} of {planting.n_features}",
+        fix="widen listeners.planting.density or plant fewer features",
+    )
+
+
+def listen(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Simulate one listener's recording of all stimuli."""
+    from brainalign.eeg.simulate import PLANTED_SITES, NoiseLevels, PlantedSource, ResponseKernel, simulate_listener
+
+    codes = [Trajectory.unpack(item) for item in inputs["codes"]]
+    stimuli = [Stimulus.unpack(item) for item in inputs["stimuli"]]
+    truth = inputs["planting"].meta
+    sources = []
+    for entry in truth["planted"]:
+        column = codes[0].features.index(entry["feature"])
+        site, latency = PLANTED_SITES[entry["site"]], entry["latency"]
+        sources.append(
+            PlantedSource(
+                name=entry["feature"],
+                drives={s.name: (c.block(column, column + 1)[:, 0], c.axis) for s, c in zip(stimuli, codes, strict=True)},
+                kernel=ResponseKernel(latency=latency, width=min(0.07, latency), undershoot=0.4),
+                position=site.position,
+                orientation=site.orientation,
+                peak_microvolts=truth["microvolts"],
+            )
+        )
+    onsets = _onsets(stimuli, generator(settings["seed"], "onsets", settings["subject"]))
+    last = stimuli[-1]
+    raw = simulate_listener(
+        sources,
+        onsets,
+        seconds=float(onsets[last.name] + last.axis.duration) + PAUSE,
+        seed=child_seed(settings["seed"], "listener"),
+        subject=settings["subject"],
+        noise=NoiseLevels(bad_channels=1),
+    )
+    return Recording.from_mne(raw, subject=settings["subject"]).pack()
+
+
+def _onsets(stimuli: list[Stimulus], rng: np.random.Generator) -> dict[str, Fraction]:
+    """Start each stimulus after a pause whose length falls between samples."""
+    onsets, time = {}, Fraction(LEAD_IN)
+    for stimulus in stimuli:
+        onsets[stimulus.name] = time
+        time += stimulus.axis.duration + Fraction(PAUSE) + Fraction(int(rng.integers(10_000)), 10_000)
+    return onsets
+
+
+def read_recording(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Read one listener's recording from disk."""
+    from brainalign.eeg.read import read_eeg
+
+    return read_eeg(files[0], subject=settings["subject"]).pack()
+
+
+def clean_recording(settings: CleaningPart, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Clean one recording with MNE."""
+    from brainalign.eeg.clean import clean
+
+    return clean(Recording.unpack(inputs["recording"]), cleaning_steps(settings)).pack()
+
+
+def cleaning_steps(part: CleaningPart) -> tuple[Any, ...]:
+    """Return the cleaning steps that a configuration asks for, in order."""
+    from brainalign.eeg.clean import BadChannels, BandPass, Interpolate, LineNoise, OcularRegression, Reference
+
+    steps = [
+        LineNoise(frequencies=part.line) if part.line else None,
+        BadChannels() if part.bad_channels else None,
+        BandPass(low=part.low, high=part.high),
+        Interpolate() if part.bad_channels else None,
+        Reference("average"),
+        OcularRegression() if part.ocular else None,
+    ]
+    return tuple(step for step in steps if step is not None)
+
+
+def judge_quality(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Compare a recording before and after cleaning."""
+    from brainalign.eeg.quality import quality
+
+    found = quality(Recording.unpack(inputs["recording"]), Recording.unpack(inputs["clean"]))
+    return Artefact("quality", asdict(found))
+
+
+PLANT = Stage("plant", 1, plant)
+LISTEN = Stage("listen", 1, listen)
+READ_RECORDING = Stage("read-recording", 1, read_recording)
+CLEAN = Stage("clean", 1, clean_recording)
+QUALITY = Stage("quality", 1, judge_quality)

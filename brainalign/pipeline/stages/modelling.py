@@ -1,0 +1,216 @@
+"""From trajectories and recordings to maps, nulls and tests. Nothing here sees a simulation's truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainalign.core.artefact import Artefact
+from brainalign.core.design import Design, Trial
+from brainalign.core.errors import ValueProblem
+from brainalign.core.recording import Recording
+from brainalign.core.result import EncodingResult, NullTest
+from brainalign.core.seeds import generator
+from brainalign.core.trajectory import Trajectory, beside
+from brainalign.pipeline.stage import Stage
+
+
+def select(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Keep the features that are active often enough to be tested (a choice that no response enters)."""
+    from brainalign.features.select import active_features
+
+    codes = [Trajectory.unpack(item) for item in inputs["codes"]]
+    columns = active_features(codes, min_per_second=settings["min_per_second"])
+    if not len(columns):
+        raise ValueProblem(
+            "no feature is active often enough",
+            got=f"none of {codes[0].n_features} at {settings['min_per_second']} per second",
+            fix="lower model.min_per_second, or look at the coder's quality",
+        )
+    return Artefact("selection", {}, {"columns": np.asarray(columns, dtype=np.int64)})
+
+
+def offer(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Return one trial's candidate features; decoys, where there are some, hide among them."""
+    from brainalign.features.controls import mix_with_decoys
+
+    played, unplayed = _candidates(inputs)
+    if unplayed is None:
+        return played.pack()
+    (mixed,), _ = mix_with_decoys([played], [unplayed], seed=settings["seed"])
+    return mixed.pack()
+
+
+def answer_key(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Say which candidates are decoys: for the verdict alone."""
+    from brainalign.features.controls import mix_with_decoys
+
+    played, unplayed = _candidates(inputs)
+    _, key = mix_with_decoys([played], [unplayed], seed=settings["seed"])
+    return Artefact("answer-key", key.to_json())
+
+
+def _candidates(inputs: Any) -> tuple[Trajectory, Trajectory | None]:
+    columns = inputs["selection"].arrays["columns"]
+    played = Trajectory.unpack(inputs["codes"]).select(columns)
+    if "unheard" not in inputs:
+        return played, None
+    return played, Trajectory.unpack(inputs["unheard"]).select(columns)
+
+
+def align_listener(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Bring one listener's recording onto the frame grid of every stimulus."""
+    from brainalign.align.build import align
+
+    features = dict(zip(settings["stimuli"], map(Trajectory.unpack, inputs["candidates"]), strict=True))
+    recording = Recording.unpack(inputs["recording"])
+    return align(features, recording, lags=settings["lags"], trim=settings["trim"]).pack()
+
+
+def map_listener(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Fit one lagged model per feature to one listener."""
+    from brainalign.encoding.massunivariate import feature_maps
+
+    design = Design.unpack(inputs["design"])
+    return feature_maps(design, penalties=settings["penalties"], n_folds=settings["n_folds"]).pack()
+
+
+def draw_shifts(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Draw each listener's rotations, far enough from the true alignment."""
+    from brainalign.stats.nulls import circular_shifts, decorrelation_frames, min_shift
+
+    design = Design.unpack(inputs["design"])
+    memory = max(decorrelation_frames(np.asarray(trial.y, dtype=float)) for trial in design.trials)
+    distance = min_shift(design.lags.n, memory)
+    shifts = circular_shifts(
+        [trial.axis.n for trial in design.trials],
+        n_permutations=settings["n_permutations"],
+        min_shift=distance,
+        rng=generator(settings["seed"], "shifts", settings["subject"]),
+    )
+    return Artefact("shifts", {"min_shift_frames": distance}, {"shifts": shifts})
+
+
+def rotate_block(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Score a block of features under every rotation, for all listeners, and summarise the group's null."""
+    from brainalign.encoding.massunivariate import rotated_scores
+    from brainalign.stats.group import group_scores
+    from brainalign.stats.permutation import summarise
+
+    designs = [Design.unpack(item) for item in inputs["designs"]]
+    columns = np.array_split(np.arange(designs[0].n_features), settings["n_blocks"])[settings["block"]]
+    if not len(columns):
+        return Artefact("null-block")
+    listeners = [
+        rotated_scores(
+            design.select(columns),
+            np.asarray(shifts.arrays["shifts"]),
+            penalties=settings["penalties"],
+            n_folds=settings["n_folds"],
+        )
+        for design, shifts in zip(designs, inputs["shifts"], strict=True)
+    ]
+    summary = summarise(_counted(group_scores(listeners), len(columns), progress))
+    names = ("observed", "mean", "sd", "p", "maxima")
+    return Artefact("null-block", {}, {name: getattr(summary, name) for name in names})
+
+
+def _counted(groups: Any, n: int, progress: Any) -> Any:
+    for done, group in enumerate(groups, start=1):
+        yield group
+        progress(done, n, "features")
+
+
+def correct_group(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Put the blocks together and correct for all features and channels."""
+    from brainalign.stats.maxstat import CORRECTION, corrected_p
+    from brainalign.stats.nulls import SCHEMES
+    from brainalign.stats.permutation import NullSummary, join
+
+    design = Design.unpack(inputs["design"])
+    summary = join(NullSummary(**item.arrays) for item in inputs["blocks"] if item.arrays)
+    maxima = summary.maxima.max(axis=1)
+    z = (summary.observed - summary.mean) / np.where(summary.sd > 0, summary.sd, np.inf)
+    scheme = SCHEMES["circular-shift"]
+    return NullTest(
+        observed=summary.observed,
+        null_mean=summary.mean,
+        null_sd=summary.sd,
+        p=summary.p,
+        p_corrected=corrected_p(z, maxima),
+        maxima=maxima,
+        features=design.features,
+        channels=design.channels,
+        statistic="held-out r, Fisher mean over listeners",
+        scheme=scheme.name,
+        assumption=scheme.assumption,
+        correction=CORRECTION,
+        n_permutations=settings["n_permutations"],
+        seed=settings["seed"],
+        provenance=design.provenance.then("circular_shift_test", n_permutations=settings["n_permutations"]),
+    ).pack()
+
+
+
+
+
+def find(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """List the features that survived correction, strongest first, with place and latency."""
+    from brainalign.encoding.peaks import peak_latency
+
+    test = NullTest.unpack(inputs["test"])
+    maps = [EncodingResult.unpack(item) for item in inputs["maps"]]
+    coef = np.mean([item.coef for item in maps], axis=0)
+    score = np.mean([item.score for item in maps], axis=0)
+    rows = []
+    for f in np.flatnonzero(test.p_corrected.min(axis=1) <= settings["level"]):
+        best = int(test.z[f].argmax())
+        rows.append(
+            {
+                "feature": test.features[f],
+                "channel": test.channels[best],
+                "n_channels": int((test.p_corrected[f] <= settings["level"]).sum()),
+                "r": float(score[f, best]),
+                "z": float(test.z[f, best]),
+                "p_corrected": float(test.p_corrected[f, best]),
+                "latency": peak_latency(coef[f, :, best], maps[0].lags),
+            }
+        )
+    return Artefact("findings", {"found": sorted(rows, key=lambda row: -row["z"]), "level": settings["level"]})
+
+
+def contribute(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Measure what each found feature adds, in one listener, to a model with acoustics and the other found ones."""
+    from brainalign.encoding.joint import unique_contributions
+
+    names = [row["feature"] for row in inputs["findings"].meta["found"][: settings["n_candidates"]]]
+    design = Design.unpack(inputs["design"])
+    if not names:
+        return Artefact("unique", {"features": []}, {"full": np.zeros(len(design.channels))})
+    columns = np.array([design.features.index(name) for name in names])
+    acoustics = dict(zip(settings["stimuli"], map(Trajectory.unpack, inputs["acoustics"]), strict=True))
+    trials = tuple(_with_baseline(trial, acoustics[trial.name], columns) for trial in design.trials)
+    kept = trials[0].x.n_features - len(columns)
+    joint = Design(trials, design.lags, design.channels, design.positions, subject=design.subject)
+    found = unique_contributions(joint, kept=kept, n_folds=settings["n_folds"])
+    return Artefact("unique", {"features": names, "baselines": kept}, {"full": found.full, "unique": found.unique})
+
+
+def _with_baseline(trial: Trial, acoustics: Trajectory, columns: np.ndarray) -> Trial:
+    start = acoustics.axis.index(trial.axis.t0)
+    baseline = acoustics.frames(start, start + trial.axis.n)
+    return Trial(trial.name, beside(baseline, trial.x.select(columns)), trial.y, trial.mask)
+
+
+SELECT = Stage("select", 1, select)
+OFFER = Stage("offer", 1, offer)
+ANSWER_KEY = Stage("answer-key", 1, answer_key)
+ALIGN = Stage("align", 1, align_listener)
+MAP = Stage("map", 1, map_listener)
+SHIFTS = Stage("shifts", 1, draw_shifts)
+ROTATE = Stage("rotate", 1, rotate_block)
+TEST = Stage("test", 1, correct_group)
+FIND = Stage("find", 1, find)
+CONTRIBUTE = Stage("contribute", 1, contribute)

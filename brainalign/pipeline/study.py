@@ -1,0 +1,233 @@
+"""How does a configuration become a plan? Every station of a study, wired in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brainalign.core.errors import MissingFile
+from brainalign.pipeline.plan import Plan
+from brainalign.pipeline.reading import read_config
+from brainalign.pipeline.schema import (
+    FileListeners,
+    FileStimuli,
+    LoadedSae,
+    SimulatedListeners,
+    StudyConfig,
+    SyntheticStimuli,
+)
+from brainalign.pipeline.stage import Task
+from brainalign.pipeline.stages import listening, modelling, sound, verdict
+
+N_BLOCKS = 12
+
+
+@dataclass(frozen=True)
+class Study:
+    """A configuration with its plan and its folders."""
+
+    config: StudyConfig
+    plan: Plan
+    out_folder: Path
+    store_folder: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.config.name
+
+
+def demo_config(quick: bool) -> Path:
+    """Return the built-in demonstration's configuration file."""
+    return Path(__file__).with_name("demos") / ("quick.yaml" if quick else "demo.yaml")
+
+
+def load_study(path: Path, overrides: Mapping[str, object] | None = None) -> Study:
+    """Read a configuration file and lay out its work (nothing is computed or written)."""
+    config = read_config(path, StudyConfig, overrides=overrides or {})
+    out = config.out or Path("runs") / config.name
+    plan = Plan(config.name, list(_Layout(config, Path(path).parent).tasks()))
+    return Study(config, plan, out, config.store or out / "store")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The tasks of a study; paths are relative to its configuration file."""
+
+    config: StudyConfig
+    base: Path
+
+    @property
+    def stimuli(self) -> tuple[str, ...]:
+        part = self.config.stimuli
+        if isinstance(part, SyntheticStimuli):
+            return tuple(f"story-{i + 1:02d}" for i in range(part.n_trials))
+        return tuple(path.stem for path in part.files)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        part = self.config.listeners
+        if isinstance(part, SimulatedListeners):
+            return tuple(f"{i + 1:02d}" for i in range(part.n_listeners))
+        return tuple(entry.subject for entry in part.recordings)
+
+    @property
+    def truth(self) -> bool:
+        return isinstance(self.config.listeners, SimulatedListeners)
+
+    @property
+    def decoys(self) -> bool:
+        part = self.config.listeners
+        return isinstance(part, SimulatedListeners) and part.decoys
+
+    def tasks(self) -> Iterator[Task]:
+        for name in self.stimuli:
+            yield self._stimulus(name)
+            yield from self._coded("", name)
+            yield self._task(
+                "acoustics", name, sound.ACOUSTICS, {"baselines": self.config.baselines}, self._heard(name)
+            )
+        yield from self._coder()
+        if self.decoys:
+            yield from self._unheard()
+        yield from self._candidates()
+        for subject in self.subjects:
+            yield from self._listener(subject)
+        yield from self._models()
+        if self.truth:
+            yield from self._verdict()
+
+    def _task(self, kind: str, of: str, stage: Any, settings: Any, inputs: Mapping[str, Any], **more: Any) -> Task:
+        return Task(f"{kind}[{of}]", stage, settings=settings, inputs=inputs, **more)
+
+    def _heard(self, name: str) -> dict[str, str]:
+        return {"stimulus": f"stimulus[{name}]", "frames": f"frames[{name}]"}
+
+    def _all(self, kind: str, of: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f"{kind}[{name}]" for name in of)
+
+    def _stimulus(self, name: str) -> Task:
+        part = self.config.stimuli
+        if isinstance(part, FileStimuli):
+            file = self._file(next(path for path in part.files if path.stem == name))
+            return self._task("stimulus", name, sound.READ_SOUND, {"name": name}, {}, files=(file,))
+        settings = {"name": name, "seconds": part.seconds, "seed": self.config.seed}
+        return self._task("stimulus", name, sound.SYNTHESISE, settings, {})
+
+    def _file(self, path: Path) -> Path:
+        whole = path if path.is_absolute() else self.base / path
+        if not whole.exists():
+            raise MissingFile("the configuration names a file that does not exist", got=whole, fix="correct the path")
+        return whole
+
+    def _coded(self, prefix: str, name: str) -> Iterator[Task]:
+        part = self.config.encoder
+        local = (self.base / part.source,) if (self.base / part.source).is_dir() else ()
+        settings = {
+            "source": Path(part.source).name if local else part.source,
+            "layer": part.layer,
+            "revision": part.revision,
+            "seed": self.config.seed,
+        }
+        heard = {"stimulus": f"{prefix}stimulus[{name}]"}
+        yield self._task(f"{prefix}frames", name, sound.ENCODE, settings, heard, files=local)
+        inputs = {"coder": "coder", "frames": f"{prefix}frames[{name}]"}
+        yield self._task(f"{prefix}codes", name, sound.CODE, {}, inputs)
+
+    def _coder(self) -> Iterator[Task]:
+        part, frames = self.config.sae, {"frames": self._all("frames", self.stimuli)}
+        if isinstance(part, LoadedSae):
+            files = (self._file(part.path),)
+            yield Task("coder", sound.LOAD_SAE, settings={"layer": part.layer}, inputs=frames, files=files)
+        else:
+            yield Task("coder", sound.TRAIN_SAE, settings={"sae": part, "seed": self.config.seed}, inputs=frames)
+        held_out = "unheard-frames" if self.decoys else "frames"
+        inputs = {"coder": "coder", "frames": self._all(held_out, self.stimuli)}
+        yield Task("coder-quality", sound.MEASURE_SAE, inputs=inputs)
+
+    def _unheard(self) -> Iterator[Task]:
+        for name in self.stimuli:
+            settings = {"name": f"unheard-{name}", "seconds": self._unheard_seconds, "seed": self.config.seed}
+            yield self._task("unheard-stimulus", name, sound.SYNTHESISE, settings, {})
+            yield from self._coded("unheard-", name)
+
+    @property
+    def _unheard_seconds(self) -> float:
+        part = self.config.stimuli
+        if isinstance(part, SyntheticStimuli):
+            return part.seconds
+        import soundfile
+
+        return max(soundfile.info(self._file(path)).duration for path in part.files) + 1
+
+    def _candidates(self) -> Iterator[Task]:
+        rule = {"min_per_second": self.config.model.min_per_second}
+        yield Task("selection", modelling.SELECT, settings=rule, inputs={"codes": self._all("codes", self.stimuli)})
+        for name in self.stimuli:
+            settings = {"seed": self.config.seed}
+            yield self._task("candidates", name, modelling.OFFER, settings, self._candidate_inputs(name))
+
+    def _candidate_inputs(self, name: str) -> dict[str, str]:
+        inputs = {"codes": f"codes[{name}]", "selection": "selection"}
+        return {**inputs, "unheard": f"unheard-codes[{name}]"} if self.decoys else inputs
+
+    def _listener(self, subject: str) -> Iterator[Task]:
+        part, model = self.config.listeners, self.config.model
+        if isinstance(part, FileListeners):
+            file = self._file(next(entry.file for entry in part.recordings if entry.subject == subject))
+            settings = {"subject": subject}
+            yield self._task("recording", subject, listening.READ_RECORDING, settings, {}, files=(file,))
+        else:
+            heard = {"codes": self._all("codes", self.stimuli), "stimuli": self._all("stimulus", self.stimuli)}
+            settings = {"subject": subject, "seed": self.config.seed}
+            yield self._task("recording", subject, listening.LISTEN, settings, {**heard, "planting": "planting"})
+        raw = {"recording": f"recording[{subject}]"}
+        yield self._task("clean", subject, listening.CLEAN, self.config.cleaning, raw)
+        yield self._task("quality", subject, listening.QUALITY, {}, {**raw, "clean": f"clean[{subject}]"})
+        settings = {"stimuli": self.stimuli, "lags": model.lags, "trim": model.trim}
+        inputs = {"recording": f"clean[{subject}]", "candidates": self._all("candidates", self.stimuli)}
+        yield self._task("design", subject, modelling.ALIGN, settings, inputs)
+
+    def _models(self) -> Iterator[Task]:
+        model, test, seed = self.config.model, self.config.test, self.config.seed
+        fitting = {"penalties": model.penalties, "n_folds": model.n_folds}
+        designs, shifts = self._all("design", self.subjects), self._all("shifts", self.subjects)
+        for subject in self.subjects:
+            design = {"design": f"design[{subject}]"}
+            yield self._task("map", subject, modelling.MAP, fitting, design)
+            settings = {"subject": subject, "seed": seed, "n_permutations": test.n_permutations}
+            yield self._task("shifts", subject, modelling.SHIFTS, settings, design)
+        blocks = tuple(f"{i + 1:02d}" for i in range(N_BLOCKS))
+        for i, name in enumerate(blocks):
+            settings = {**fitting, "block": i, "n_blocks": N_BLOCKS}
+            yield self._task("null", name, modelling.ROTATE, settings, {"designs": designs, "shifts": shifts})
+        settings = {"n_permutations": test.n_permutations, "seed": seed}
+        inputs = {"design": designs[0], "blocks": self._all("null", blocks)}
+        yield Task("test", modelling.TEST, settings=settings, inputs=inputs)
+        found = {"test": "test", "maps": self._all("map", self.subjects)}
+        yield Task("findings", modelling.FIND, settings={"level": test.level}, inputs=found)
+        for subject in self.subjects:
+            settings = {"stimuli": self.stimuli, "n_candidates": test.n_candidates, "n_folds": model.n_folds}
+            inputs = {"design": f"design[{subject}]", "findings": "findings"}
+            inputs = {**inputs, "acoustics": self._all("acoustics", self.stimuli)}
+            yield self._task("unique", subject, modelling.CONTRIBUTE, settings, inputs)
+
+    def _verdict(self) -> Iterator[Task]:
+        part, seed = self.config.listeners, self.config.seed
+        codes = {"codes": self._all("codes", self.stimuli), "selection": "selection"}
+        settings = {"planting": part.planting, "seed": seed}  # type: ignore[union-attr]
+        yield Task("planting", listening.PLANT, settings=settings, inputs=codes)
+        inputs = {
+            "test": "test",
+            "findings": "findings",
+            "planting": "planting",
+            "maps": self._all("map", self.subjects),
+            "unique": self._all("unique", self.subjects),
+        }
+        if self.decoys:
+            key = self._candidate_inputs(self.stimuli[0])
+            yield Task("answer-key", modelling.ANSWER_KEY, settings={"seed": seed}, inputs=key)
+            inputs["answer_key"] = "answer-key"
+        yield Task("verdict", verdict.JUDGE, inputs=inputs)

@@ -1,0 +1,1 @@
+"""Pictures of scores, response functions and nulls, drawn without any plotting state."""

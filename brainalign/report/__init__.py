@@ -1,0 +1,1 @@
+"""Tables and one self-contained HTML page."""

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: train one on a model's frames, read one from a file, turn frames into sparse features."""

@@ -1,0 +1,73 @@
+"""The quality numbers are the ones that can be worked out by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from brainalign.core.errors import UnknownName, ValueProblem
+from brainalign.core.provenance import Provenance
+from brainalign.core.recording import Recording
+from brainalign.core.time import TimeAxis
+from brainalign.eeg.clean import clean
+from brainalign.eeg.quality import quality
+from brainalign.eeg.simulate import NoiseLevels, planted_bad_channels, simulate_listener
+
+
+def _recording(values: np.ndarray, *, rate: int = 128, prefix: str = "E", bads: tuple = ()) -> Recording:
+    names = tuple(f"{prefix}{i}" for i in range(values.shape[1]))
+    places = np.full((len(names), 3), np.nan)
+    return Recording(values, TimeAxis(rate, len(values)), names, ("eeg",) * len(names), places, bads=bads, subject="1")
+
+
+def test_white_noise_has_the_density_of_the_textbook() -> None:
+    rng = np.random.default_rng(0)
+    before = _recording(rng.normal(scale=8e-6, size=(128 * 120, 9)), bads=("E2",))
+    after = _recording(rng.normal(scale=4e-6, size=(128 * 120, 9)))
+    found = quality(before, after)
+    # a variance of 64 uV^2 spread over 64 Hz is 1 uV^2/Hz: 0 dB; half the amplitude is 6 dB less
+    inner = slice(4, -4)
+    assert np.mean(found.psd_before[inner]) == pytest.approx(0.0, abs=0.2)
+    assert np.mean(found.psd_after[inner]) == pytest.approx(-6.02, abs=0.2)
+    assert found.rms_before == pytest.approx([8.0] * 9, rel=0.05)
+    assert found.bad_channels == ("E2",)
+    assert found.minutes == 2
+    assert found.frequencies[1] == 0.25
+
+
+def test_rates_may_differ() -> None:
+    rng = np.random.default_rng(1)
+    before, after = rng.normal(size=(5120, 2)) * 1e-5, rng.normal(size=(640, 2)) * 1e-5
+    found = quality(_recording(before, rate=512), _recording(after, rate=64))
+    assert len(found.frequencies) == len(found.psd_before) == len(found.psd_after) == 4 * 32 + 1
+
+
+def test_a_cleaned_listener_tells_its_story_in_json() -> None:
+    noise = NoiseLevels(bad_channels=2)
+    raw = simulate_listener([], {}, seconds=60, seed=3, subject="01", noise=noise)
+    before = Recording.from_mne(raw, subject="01")
+    found = quality(before, clean(before))
+    assert found.bad_channels == planted_bad_channels(noise, subject="01", seed=3)
+    drop = np.array(found.psd_before) - np.array(found.psd_after)
+    assert drop[found.frequencies.index(50.0)] > 30
+    assert drop[found.frequencies.index(5.0)] < 6
+    again = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert again["channels"] == list(found.channels)
+    assert len(again["rms_after"]) == 64
+
+
+def test_mistakes_are_explained() -> None:
+    values = np.random.default_rng(0).normal(size=(1280, 2)) * 1e-5
+    with pytest.raises(UnknownName, match="share no EEG channel"):
+        quality(_recording(values), _recording(values, prefix="X"))
+    with pytest.raises(ValueProblem, match="too short for a spectrum"):
+        quality(_recording(values[:100]), _recording(values[:100]))
+
+
+def test_silence_has_a_floor_instead_of_minus_infinity() -> None:
+    silent = Recording(
+        np.zeros((1280, 1)), TimeAxis(128, 1280), ("Cz",), ("eeg",), np.zeros((1, 3)), provenance=Provenance()
+    )
+    assert max(quality(silent, silent).psd_before) == -120

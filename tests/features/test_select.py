@@ -1,0 +1,64 @@
+"""Active features: counted over time, whatever the storage."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from brainalign.core.errors import ShapeMismatch, ValueProblem
+from brainalign.core.time import TimeAxis
+from brainalign.core.trajectory import Trajectory
+from brainalign.features.select import active_features
+
+
+def _trajectory(values, *, names=None, rate=50):
+    return Trajectory(values, TimeAxis(rate, values.shape[0]), names or [f"f{i}" for i in range(values.shape[1])])
+
+
+def _example(n_active):
+    """Return 10 s at 50 Hz in which feature ``i`` is active in ``n_active[i]`` frames."""
+    values = np.zeros((500, len(n_active)), dtype=np.float32)
+    for i, n in enumerate(n_active):
+        values[np.random.default_rng(i).choice(500, n, replace=False), i] = 1.5
+    return values
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_active_means_often_enough_per_second(kind):
+    trajectory = _trajectory(kind(_example([9, 10, 0, 500, 11])))
+    np.testing.assert_array_equal(active_features([trajectory]), [1, 3, 4])
+    np.testing.assert_array_equal(active_features([trajectory], min_per_second=1.1), [3, 4])
+    # Even 0 per second means: seen at least once.
+    np.testing.assert_array_equal(active_features([trajectory], min_per_second=0), [0, 1, 3, 4])
+
+
+def test_trials_count_together_even_of_mixed_storage():
+    """20 s in all: 12 + 12 frames pass, 19 + 0 do not."""
+    one = _trajectory(_example([12, 19]))
+    other = _trajectory(sparse.csr_array(_example([12, 0])))
+    np.testing.assert_array_equal(active_features([one, other]), [0])
+
+
+def test_stored_zeros_do_not_count():
+    values = sparse.csr_array(_example([400, 400]))
+    values.data[values.indices == 0] = 0
+    assert values.nnz == 800
+    np.testing.assert_array_equal(active_features([_trajectory(values)]), [1])
+
+
+def test_negative_values_count():
+    np.testing.assert_array_equal(active_features([_trajectory(-_example([50, 2]))]), [0])
+
+
+def test_sparse_input_is_never_made_dense(monkeypatch):
+    trajectory = _trajectory(sparse.csr_array(_example([50, 2])))
+    for name in ("toarray", "todense"):
+        monkeypatch.setattr(sparse.csr_array, name, lambda *_: pytest.fail("made dense"))
+    active_features([trajectory])
+
+
+def test_differing_features_and_nothing_at_all_are_refused():
+    one, other = (_trajectory(_example([5, 5]), names=names) for names in (("a", "b"), ("b", "a")))
+    with pytest.raises(ShapeMismatch, match=r"same features in the same order[\s\S]*trajectory 1"):
+        active_features([one, other])
+    with pytest.raises(ValueProblem, match="at least one trajectory"):
+        active_features([])
