@@ -25,6 +25,7 @@ from brainalign.encoding.moments import (
     lagged_sums,
     masked_gram,
     prepare_responses,
+    ring_correlation,
 )
 from brainalign.encoding.ridge import FoldMoments, Nest, build_nest, nested_scores, penalty_scores, penalty_unit
 
@@ -168,7 +169,7 @@ def rotated_scores(
     step = max(1, _COLUMNS_AT_ONCE // len(design.channels))
     for columns in _feature_columns(bench):
         nest = build_nest(_moments(bench, columns, None), grid, dtype=dtype)
-        products = [cross_correlation(x, bench.responses, k) for k, x in enumerate(columns)]
+        products = [ring_correlation(x, bench.responses, k) for k, x in enumerate(columns)]
         parts = [
             _rotation_scores(bench, nest, products, shifts[start : start + step], syy)
             for start in range(0, len(shifts), step)
@@ -215,7 +216,8 @@ def _feature_columns(bench: _Bench) -> Iterator[list[np.ndarray]]:
 
 def _identity_products(bench: _Bench, columns: list[np.ndarray]) -> np.ndarray:
     samples = bench.design.lags.samples
-    return np.array([cross_correlation(x, bench.responses, k)[samples] for k, x in enumerate(columns)])
+    correlate = ring_correlation if bench.edges == "circular" else cross_correlation
+    return np.array([correlate(x, bench.responses, k)[samples] for k, x in enumerate(columns)])
 
 
 def _moments(bench: _Bench, columns: list[np.ndarray], products: np.ndarray | None) -> FoldMoments:

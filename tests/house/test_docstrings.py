@@ -59,7 +59,7 @@ def test_every_module_says_which_question_it_answers(package):
 
 def test_every_public_thing_is_documented(package):
     missing = [(source.at(node), node.name) for source in package for node in _public(source) if not ast.get_docstring(node)]
-    assert missing == []
+    assert not missing, "\n".join(map(str, missing))
 
 
 def test_every_function_is_typed(package):
@@ -70,7 +70,7 @@ def test_every_function_is_typed(package):
         if isinstance(node, FUNCTIONS)
         and (node.returns is None or any(arg.annotation is None for arg in _arguments(node)))
     ]
-    assert untyped == []
+    assert not untyped, "\n".join(map(str, untyped))
 
 
 def test_docstrings_name_real_parameters_only(package, fields):
@@ -81,7 +81,7 @@ def test_docstrings_name_real_parameters_only(package, fields):
                 real = {arg.arg for arg in _arguments(node)} if isinstance(node, FUNCTIONS) else fields[node.name]
                 named = _section(ast.get_docstring(node), "Parameters")
                 invented += [(source.at(node), node.name, name) for name in named if name not in real]
-    assert invented == []
+    assert not invented, "\n".join(map(str, invented))
 
 
 def test_a_list_of_parameters_is_whole(package):
@@ -92,7 +92,7 @@ def test_a_list_of_parameters_is_whole(package):
             named = _section(ast.get_docstring(node) or "", "Parameters") if isinstance(node, FUNCTIONS) else []
             if named:
                 missing += [(source.at(node), node.name, arg.arg) for arg in _arguments(node) if arg.arg not in named]
-    assert missing == []
+    assert not missing, "\n".join(map(str, missing))
 
 
 def test_the_section_reader_reads():

@@ -55,7 +55,7 @@ def test_the_light_rooms_name_nothing_heavy_when_imported(package):
         for module in _modules(node)
         if module.split(".")[0] not in LIGHT | sys.stdlib_module_names
     ]
-    assert found == []
+    assert not found, "\n".join(map(str, found))
 
 
 def test_the_light_rooms_load_nothing_heavy_when_imported(package, root):
@@ -76,7 +76,7 @@ def test_nothing_inside_imports_from_the_root(package):
             modules = _modules(node) if isinstance(node, (ast.Import, ast.ImportFrom)) else []
             found += [source.at(node) for module in modules if module == "brainalign"]
             found += [source.at(node) for _ in modules if getattr(node, "level", 0)]
-    assert found == []
+    assert not found, "\n".join(map(str, found))
 
 
 def test_a_rooms_own_page_holds_a_docstring_only(package):
@@ -85,7 +85,7 @@ def test_a_rooms_own_page_holds_a_docstring_only(package):
         for source in package
         if source.path.name == "__init__.py" and source.path.parent.name != "brainalign" and len(source.tree.body) != 1
     ]
-    assert full == []
+    assert not full, "\n".join(map(str, full))
 
 
 def test_opening_the_package_is_quick_and_loads_nothing_heavy(root):

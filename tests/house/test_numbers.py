@@ -73,4 +73,4 @@ def test_parameters_of_public_functions_are_named_at_the_call(package):
             positional = [arg.arg for arg in f.args.posonlyargs + f.args.args if arg.arg not in ("self", "cls")]
             if len(positional) > MAX_POSITIONAL and not f.name.startswith("_") and source.room != "cli":
                 found.append((source.at(f), f.name, positional))
-    assert found == []
+    assert not found, "\n".join(map(str, found))
