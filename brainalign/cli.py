@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from brainalign.pipeline.status import TaskStatus
+    from brainalign.pipeline.store import Store
     from brainalign.pipeline.study import Study
 
 app = typer.Typer(
@@ -190,8 +191,8 @@ def _run(config: Path, overrides: dict[str, object], *, guard: _Guard, jobs: int
     guard.out = study.out_folder
     store = Store(study.store_folder)
     with make_log(quiet=quiet, verbose=guard.verbose) as log:
-        execute(study.plan, store, n_jobs=jobs, log=log)
-    _write_outputs(study, store, quiet=quiet)
+        ended = execute(study.plan, store, n_jobs=jobs, log=log)
+    _write_outputs(study, store, quiet=quiet, seconds=ended.seconds if ended.made else None)
 
 
 def _load(config: Path, overrides: dict[str, object]) -> Study:
@@ -205,10 +206,10 @@ def _overrides(**given: object) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _write_outputs(study: Study, store: object, *, quiet: bool) -> None:
+def _write_outputs(study: Study, store: Store, *, quiet: bool, seconds: float | None = None) -> None:
     from brainalign.pipeline.study import write_outputs
 
-    summary = write_outputs(study, store)
+    summary = write_outputs(study, store, seconds=seconds)
     if quiet:
         return
     for line in summary.get("headline", ()):

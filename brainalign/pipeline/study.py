@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainalign.core.errors import MissingFile
+from brainalign.pipeline.outputs import write_outputs
 from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.reading import read_config
 from brainalign.pipeline.schema import (
@@ -20,6 +21,8 @@ from brainalign.pipeline.schema import (
 )
 from brainalign.pipeline.stage import Task
 from brainalign.pipeline.stages import listening, modelling, sound, verdict
+
+__all__ = ["Study", "demo_config", "load_study", "write_outputs"]
 
 N_BLOCKS = 12
 
@@ -197,7 +200,7 @@ class _Layout:
         for subject in self.subjects:
             design = {"design": f"design[{subject}]"}
             yield self._task("map", subject, modelling.MAP, fitting, design)
-            settings = {"subject": subject, "seed": seed, "n_permutations": test.n_permutations}
+            settings = {"seed": seed, "n_permutations": test.n_permutations}
             yield self._task("shifts", subject, modelling.SHIFTS, settings, design)
         blocks = tuple(f"{i + 1:02d}" for i in range(N_BLOCKS))
         for i, name in enumerate(blocks):

@@ -42,7 +42,7 @@ def load_study(path, overrides):
     return Study(toy.name, plan, toy.store or toy.out / "store", toy.out)
 
 
-def write_outputs(study, store):
+def write_outputs(study, store, *, seconds=None):
     study.out_folder.mkdir(parents=True, exist_ok=True)
     summary = {"sum": store.get(study.plan.key("sum")).meta["sum"], "headline": ["the sum is known"]}
     (study.out_folder / "report.html").write_text("<html></html>")

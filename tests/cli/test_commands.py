@@ -230,14 +230,14 @@ def test_errors_come_back_from_other_processes(config, tmp_path, how, code, told
 
 
 def test_an_unforeseen_error_outside_the_tasks(config, monkeypatch):
-    monkeypatch.setattr(sys.modules["brainalign.pipeline.study"], "write_outputs", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys.modules["brainalign.pipeline.study"], "write_outputs", lambda *_, **__: 1 / 0)
     found = run(config)
     assert found.exit_code == 1
     assert "error: this was not foreseen: ZeroDivisionError" in found.stderr
 
 
 def test_an_interrupt_has_its_own_code_and_message(config, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["brainalign.pipeline.study"], "write_outputs", interrupted)

@@ -178,7 +178,9 @@ class TestDamage:
         with pytest.raises(DamagedArtefact, match=r"header\.json"):
             read_header(folder)
 
-    @pytest.mark.parametrize("change", [{"kind": 3}, {"meta": []}, {"arrays": []}, {"arrays": {"x": {}}}, {"arrays": {"../x": {}}}])
+    @pytest.mark.parametrize(
+        "change", [{"kind": 3}, {"meta": []}, {"arrays": []}, {"arrays": {"x": {}}}, {"arrays": {"../x": {}}}]
+    )
     def test_a_sealed_header_must_still_be_one(self, folder, change):
         _sealed(folder, **change)
         with pytest.raises(DamagedArtefact, match="does not list its kind, meta and arrays"):

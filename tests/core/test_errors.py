@@ -46,7 +46,10 @@ def test_errors_come_back_whole_from_a_joblib_worker():
 def test_a_misspelt_name_is_met_with_the_nearest_one():
     error = unknown_name("ridg", among={"ridge": 1, "banded": 2}, kind="solver")
     assert isinstance(error, KeyError)
-    assert str(error) == "there is no solver of that name\n  got: 'ridg'\n  fix: did you mean 'ridge'? Known: banded, ridge"
+    assert (
+        str(error)
+        == "there is no solver of that name\n  got: 'ridg'\n  fix: did you mean 'ridge'? Known: banded, ridge"
+    )
 
 
 def test_a_name_like_no_other_gets_the_list_only():

@@ -113,9 +113,7 @@ class TestForm:
     def test_integers_are_not_cut_off(self):
         source, target = _axes(128, 50)
         values = np.arange(source.n, dtype=np.int16)
-        np.testing.assert_allclose(
-            resample(values, source, target)[80:-80], (target.times * 128)[80:-80], atol=0.05
-        )
+        np.testing.assert_allclose(resample(values, source, target)[80:-80], (target.times * 128)[80:-80], atol=0.05)
         assert resample(values, source, source).dtype == float
 
     def test_the_same_clock_gives_a_copy(self, rng):

@@ -62,7 +62,9 @@ def test_a_broken_sample_is_refused(n):
         TimeAxis(50, n)
 
 
-@pytest.mark.parametrize(("rate", "n", "message"), [(0, 3, "rate must be positive"), (-1, 3, "positive"), (50, -1, "0 samples")])
+@pytest.mark.parametrize(
+    ("rate", "n", "message"), [(0, 3, "rate must be positive"), (-1, 3, "positive"), (50, -1, "0 samples")]
+)
 def test_impossible_clocks_are_refused(rate, n, message):
     with pytest.raises(ValueProblem, match=message):
         TimeAxis(rate, n)

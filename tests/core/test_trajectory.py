@@ -46,9 +46,11 @@ class TestForm:
         mine = rng.normal(size=(12, 7)).astype(np.float32)
         for values in (mine, matrix):
             held = Trajectory(values, AXIS, features).values
-            parts = [(held, values)] if isinstance(values, np.ndarray) else [
-                (getattr(held, part), getattr(values, part)) for part in ("data", "indices", "indptr")
-            ]
+            parts = (
+                [(held, values)]
+                if isinstance(values, np.ndarray)
+                else [(getattr(held, part), getattr(values, part)) for part in ("data", "indices", "indptr")]
+            )
             for kept, given in parts:
                 assert np.shares_memory(kept, given)
                 assert given.flags.writeable
@@ -67,7 +69,8 @@ class TestForm:
         shuffled = matrix.tocoo()
         order = np.arange(shuffled.nnz)[::-1]
         doubled = sparse.coo_array(
-            (np.tile(shuffled.data[order] / 2, 2), tuple(np.tile(axis[order], 2) for axis in shuffled.coords)), matrix.shape
+            (np.tile(shuffled.data[order] / 2, 2), tuple(np.tile(axis[order], 2) for axis in shuffled.coords)),
+            matrix.shape,
         )
         expected = Trajectory(matrix, AXIS, features).pack().arrays
         for other in (flipped, doubled):
@@ -192,9 +195,7 @@ class TestTravel:
         sparse_one.block(0, 1)
         assert len(pickle.dumps(sparse_one)) == before
 
-    @pytest.mark.parametrize(
-        ("part", "value"), [("indices", 99), ("indices", -1), ("indptr", 10**6)]
-    )
+    @pytest.mark.parametrize(("part", "value"), [("indices", 99), ("indices", -1), ("indptr", 10**6)])
     def test_a_wrong_column_number_never_reaches_compiled_code(self, sparse_one, part, value):
         artefact = sparse_one.pack()
         wrong = artefact.arrays[part].copy()

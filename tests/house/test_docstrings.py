@@ -37,20 +37,20 @@ def _section(docstring: str, title: str) -> list[str]:
     return []
 
 
+def _fields(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> set[str]:
+    """Return what a class is made with: its annotated fields and its constructor's parameters, its bases' included."""
+    own = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}
+    for item in node.body:
+        if isinstance(item, FUNCTIONS) and item.name in ("__init__", "__new__"):
+            own |= {arg.arg for arg in _arguments(item)}
+    bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
+    return own.union(*(_fields(classes[base], classes) for base in bases))
+
+
 @pytest.fixture(scope="module")
-def fields(package) -> dict[str, set[str]]:
-    """The names that each class is made with: its annotated fields and its constructor's, its bases' included."""
-    classes = {node.name: node for source in package for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)}
-
-    def names(node: ast.ClassDef) -> set[str]:
-        own = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}
-        for item in node.body:
-            if isinstance(item, FUNCTIONS) and item.name in ("__init__", "__new__"):
-                own |= {arg.arg for arg in _arguments(item)}
-        bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
-        return own.union(*(names(classes[base]) for base in bases))
-
-    return {name: names(node) for name, node in classes.items()}
+def classes(package) -> dict[str, ast.ClassDef]:
+    """Every class by its name."""
+    return {node.name: node for source in package for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)}
 
 
 def test_every_module_says_which_question_it_answers(package):
@@ -58,7 +58,9 @@ def test_every_module_says_which_question_it_answers(package):
 
 
 def test_every_public_thing_is_documented(package):
-    missing = [(source.at(node), node.name) for source in package for node in _public(source) if not ast.get_docstring(node)]
+    missing = [
+        (source.at(node), node.name) for source in package for node in _public(source) if not ast.get_docstring(node)
+    ]
     assert not missing, "\n".join(map(str, missing))
 
 
@@ -73,12 +75,12 @@ def test_every_function_is_typed(package):
     assert not untyped, "\n".join(map(str, untyped))
 
 
-def test_docstrings_name_real_parameters_only(package, fields):
+def test_docstrings_name_real_parameters_only(package, classes):
     invented = []
     for source in package:
         for node in ast.walk(source.tree):
             if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and ast.get_docstring(node):
-                real = {arg.arg for arg in _arguments(node)} if isinstance(node, FUNCTIONS) else fields[node.name]
+                real = {a.arg for a in _arguments(node)} if isinstance(node, FUNCTIONS) else _fields(node, classes)
                 named = _section(ast.get_docstring(node), "Parameters")
                 invented += [(source.at(node), node.name, name) for name in named if name not in real]
     assert not invented, "\n".join(map(str, invented))
@@ -96,7 +98,19 @@ def test_a_list_of_parameters_is_whole(package):
 
 
 def test_the_section_reader_reads():
-    text = "Do it.\n\n    Parameters\n    ----------\n    a, b\n        Both.\n    *rest : int\n        More.\n\n    Returns\n    -------\n    int\n"
+    text = """Do it.
+
+    Parameters
+    ----------
+    a, b
+        Both.
+    *rest : int
+        More: of it.
+
+    Returns
+    -------
+    int
+    """
     assert _section(text, "Parameters") == ["a", "b", "rest"]
     assert _section(text, "Returns") == ["int"]
     assert _section(text, "Notes") == []

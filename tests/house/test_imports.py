@@ -13,7 +13,19 @@ import brainalign
 LIGHT_ROOMS = ("core", "align", "encoding", "stats")
 LIGHT = {"numpy", "scipy", "sklearn", "brainalign"}
 HEAVY = ("torch", "transformers", "mne", "matplotlib", "pydantic")
-ROOMS = (*LIGHT_ROOMS, "audio", "encoders", "sae", "features", "datasets", "eeg", "dissect", "plots", "report", "pipeline")
+ROOMS = (
+    *LIGHT_ROOMS,
+    "audio",
+    "encoders",
+    "sae",
+    "features",
+    "datasets",
+    "eeg",
+    "dissect",
+    "plots",
+    "report",
+    "pipeline",
+)
 OPENING_S = 0.3
 
 

@@ -11,9 +11,17 @@ import pytest
 HARMLESS = {("pickle", "UnpicklingError")}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "imp"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
-FORBIDDEN_ATTRIBUTES = {("joblib", "load"), ("joblib", "dump"), ("yaml", "unsafe_load"), ("os", "system"), ("np", "seterr")}
+FORBIDDEN_ATTRIBUTES = {
+    ("joblib", "load"),
+    ("joblib", "dump"),
+    ("yaml", "unsafe_load"),
+    ("os", "system"),
+    ("np", "seterr"),
+}
 FORBIDDEN_KEYWORDS = {("trust_remote_code", True), ("weights_only", False), ("allow_pickle", True), ("shell", True)}
-ABSOLUTE = re.compile(r"^(/(bin|data|etc|home|media|mnt|opt|private|root|srv|tmp|usr|var|work|Users|Volumes)(/|$)|[A-Z]:\\|~/)")
+ABSOLUTE = re.compile(
+    r"^(/(bin|data|etc|home|media|mnt|opt|private|root|srv|tmp|usr|var|work|Users|Volumes)(/|$)|[A-Z]:\\|~/)"
+)
 # A method that a subclass must give, the end of a program and of an iteration are no user's mistakes.
 NO_MISTAKE = {"NotImplementedError", "SystemExit", "StopIteration", "AttributeError", "KeyboardInterrupt"}
 
@@ -31,7 +39,9 @@ def test_no_module_that_runs_what_it_reads_is_imported(package):
     for source in package:
         for node in ast.walk(source.tree):
             pairs = [(alias.name, "") for alias in node.names] if isinstance(node, ast.Import) else []
-            pairs += [(node.module or "", alias.name) for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            pairs += (
+                [(node.module or "", alias.name) for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            )
             bad = [pair for pair in pairs if pair[0].split(".")[0] in FORBIDDEN_MODULES and pair not in HARMLESS]
             found += [(source.at(node), *pair) for pair in bad]
     assert not found, "\n".join(map(str, found))
@@ -64,7 +74,13 @@ def test_torch_and_numpy_load_say_that_they_load_no_pickle(package):
 
 
 def test_nothing_is_printed_but_by_the_command_line(package):
-    found = [source.at(node) for source in package if source.name != "brainalign/cli.py" for node in _calls(source) if _called(node) == "print"]
+    found = [
+        source.at(node)
+        for source in package
+        if source.name != "brainalign/cli.py"
+        for node in _calls(source)
+        if _called(node) == "print"
+    ]
     assert not found, "\n".join(map(str, found))
 
 

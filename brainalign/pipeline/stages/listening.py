@@ -75,6 +75,7 @@ def listen(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any
     codes = [Trajectory.unpack(item) for item in inputs["codes"]]
     stimuli = [Stimulus.unpack(item) for item in inputs["stimuli"]]
     truth = inputs["planting"].meta
+    pairs = list(zip(stimuli, codes, strict=True))
     sources = []
     for entry in truth["planted"]:
         column = codes[0].features.index(entry["feature"])
@@ -82,7 +83,7 @@ def listen(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any
         sources.append(
             PlantedSource(
                 name=entry["feature"],
-                drives={s.name: (c.block(column, column + 1)[:, 0], c.axis) for s, c in zip(stimuli, codes, strict=True)},
+                drives={s.name: (c.block(column, column + 1)[:, 0], c.axis) for s, c in pairs},
                 kernel=ResponseKernel(latency=latency, width=min(0.07, latency), undershoot=0.4),
                 position=site.position,
                 orientation=site.orientation,
@@ -120,24 +121,9 @@ def read_recording(settings: Any, inputs: Any, *, files: tuple[Path, ...], progr
 
 def clean_recording(settings: CleaningPart, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
     """Clean one recording with MNE."""
-    from brainalign.eeg.clean import clean
+    from brainalign.api import clean
 
-    return clean(Recording.unpack(inputs["recording"]), cleaning_steps(settings)).pack()
-
-
-def cleaning_steps(part: CleaningPart) -> tuple[Any, ...]:
-    """Return the cleaning steps that a configuration asks for, in order."""
-    from brainalign.eeg.clean import BadChannels, BandPass, Interpolate, LineNoise, OcularRegression, Reference
-
-    steps = [
-        LineNoise(frequencies=part.line) if part.line else None,
-        BadChannels() if part.bad_channels else None,
-        BandPass(low=part.low, high=part.high),
-        Interpolate() if part.bad_channels else None,
-        Reference("average"),
-        OcularRegression() if part.ocular else None,
-    ]
-    return tuple(step for step in steps if step is not None)
+    return clean(Recording.unpack(inputs["recording"]), **settings.model_dump()).pack()
 
 
 def judge_quality(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:

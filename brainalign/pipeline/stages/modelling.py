@@ -12,7 +12,6 @@ from brainalign.core.design import Design, Trial
 from brainalign.core.errors import ValueProblem
 from brainalign.core.recording import Recording
 from brainalign.core.result import EncodingResult, NullTest
-from brainalign.core.seeds import generator
 from brainalign.core.trajectory import Trajectory, beside
 from brainalign.pipeline.stage import Stage
 
@@ -78,82 +77,41 @@ def map_listener(settings: Any, inputs: Any, *, files: tuple[Path, ...], progres
 
 
 def draw_shifts(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Draw each listener's rotations, far enough from the true alignment."""
-    from brainalign.stats.nulls import circular_shifts, decorrelation_frames, min_shift
+    """Draw one listener's rotations, far enough from the true alignment."""
+    from brainalign import mapping
 
     design = Design.unpack(inputs["design"])
-    memory = max(decorrelation_frames(np.asarray(trial.y, dtype=float)) for trial in design.trials)
-    distance = min_shift(design.lags.n, memory)
-    shifts = circular_shifts(
-        [trial.axis.n for trial in design.trials],
-        n_permutations=settings["n_permutations"],
-        min_shift=distance,
-        rng=generator(settings["seed"], "shifts", settings["subject"]),
-    )
+    shifts, distance = mapping.draw_shifts(design, n_permutations=settings["n_permutations"], seed=settings["seed"])
     return Artefact("shifts", {"min_shift_frames": distance}, {"shifts": shifts})
 
 
 def rotate_block(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
     """Score a block of features under every rotation, for all listeners, and summarise the group's null."""
-    from brainalign.encoding.massunivariate import rotated_scores
-    from brainalign.stats.group import group_scores
-    from brainalign.stats.permutation import summarise
+    from brainalign.mapping import null_summary
 
     designs = [Design.unpack(item) for item in inputs["designs"]]
     columns = np.array_split(np.arange(designs[0].n_features), settings["n_blocks"])[settings["block"]]
     if not len(columns):
         return Artefact("null-block")
-    listeners = [
-        rotated_scores(
-            design.select(columns),
-            np.asarray(shifts.arrays["shifts"]),
-            penalties=settings["penalties"],
-            n_folds=settings["n_folds"],
-        )
-        for design, shifts in zip(designs, inputs["shifts"], strict=True)
-    ]
-    summary = summarise(_counted(group_scores(listeners), len(columns), progress))
+    summary = null_summary(
+        [design.select(columns) for design in designs],
+        [np.asarray(item.arrays["shifts"]) for item in inputs["shifts"]],
+        penalties=settings["penalties"],
+        n_folds=settings["n_folds"],
+        report=progress,
+    )
     names = ("observed", "mean", "sd", "p", "maxima")
     return Artefact("null-block", {}, {name: getattr(summary, name) for name in names})
 
 
-def _counted(groups: Any, n: int, progress: Any) -> Any:
-    for done, group in enumerate(groups, start=1):
-        yield group
-        progress(done, n, "features")
-
-
 def correct_group(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
     """Put the blocks together and correct for all features and channels."""
-    from brainalign.stats.maxstat import CORRECTION, corrected_p
-    from brainalign.stats.nulls import SCHEMES
-    from brainalign.stats.permutation import NullSummary, join
+    from brainalign.mapping import null_test
+    from brainalign.stats.permutation import NullSummary
 
+    blocks = [NullSummary(**item.arrays) for item in inputs["blocks"] if item.arrays]
     design = Design.unpack(inputs["design"])
-    summary = join(NullSummary(**item.arrays) for item in inputs["blocks"] if item.arrays)
-    maxima = summary.maxima.max(axis=1)
-    z = (summary.observed - summary.mean) / np.where(summary.sd > 0, summary.sd, np.inf)
-    scheme = SCHEMES["circular-shift"]
-    return NullTest(
-        observed=summary.observed,
-        null_mean=summary.mean,
-        null_sd=summary.sd,
-        p=summary.p,
-        p_corrected=corrected_p(z, maxima),
-        maxima=maxima,
-        features=design.features,
-        channels=design.channels,
-        statistic="held-out r, Fisher mean over listeners",
-        scheme=scheme.name,
-        assumption=scheme.assumption,
-        correction=CORRECTION,
-        n_permutations=settings["n_permutations"],
-        seed=settings["seed"],
-        provenance=design.provenance.then("circular_shift_test", n_permutations=settings["n_permutations"]),
-    ).pack()
-
-
-
+    return null_test(design, blocks, n_permutations=settings["n_permutations"], seed=settings["seed"]).pack()
 
 
 def find(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:

@@ -1,0 +1,127 @@
+"""Where models meet statistics: features mapped to channels, and tested against rotations of the stimulus.
+
+Encoding knows nothing of nulls and statistics know nothing of models; what both need to
+know of each other stands here, for the public functions and for the pipeline alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from brainalign.core.design import Design
+from brainalign.core.errors import ShapeMismatch
+from brainalign.core.result import NullTest
+from brainalign.core.seeds import generator
+from brainalign.encoding.massunivariate import rotated_scores
+from brainalign.stats.group import group_scores
+from brainalign.stats.maxstat import CORRECTION, corrected_p
+from brainalign.stats.nulls import SCHEMES, circular_shifts, decorrelation_frames, min_shift
+from brainalign.stats.permutation import NullSummary, join, summarise
+
+Report = Callable[[int, int, str], Any]
+
+
+def draw_shifts(design: Design, *, n_permutations: int, seed: int) -> tuple[np.ndarray, int]:
+    """Draw one listener's rotations, none nearer to the truth than the lags and the response's memory.
+
+    Listeners of different ``subject`` get different rotations from one seed.
+
+    Returns
+    -------
+    shifts : numpy.ndarray
+        Frames, shape ``(1 + n_permutations, n_trials)``; row 0 is the data.
+    distance : int
+        The smallest shift allowed, in frames.
+    """
+    memory = max(decorrelation_frames(np.asarray(trial.y, dtype=float)) for trial in design.trials)
+    distance = min_shift(design.lags.n, memory)
+    shifts = circular_shifts(
+        [trial.axis.n for trial in design.trials],
+        n_permutations=n_permutations,
+        min_shift=distance,
+        rng=generator(seed, "shifts", design.subject),
+    )
+    return shifts, distance
+
+
+def null_summary(
+    designs: Sequence[Design],
+    shifts: Sequence[np.ndarray],
+    *,
+    penalties: Sequence[float],
+    n_folds: int,
+    report: Report | None = None,
+) -> NullSummary:
+    """Score all features under every rotation for every listener, and summarise the group's null.
+
+    Parameters
+    ----------
+    designs
+        One per listener, with the same features and channels.
+    shifts
+        One array of rotations per listener, from `draw_shifts`.
+    penalties, n_folds
+        As in `feature_maps`.
+    report
+        Called with features done, features in all and their name.
+    """
+    _require_alike(designs)
+    listeners = [
+        rotated_scores(design, rotations, penalties=penalties, n_folds=n_folds)
+        for design, rotations in zip(designs, shifts, strict=True)
+    ]
+    return summarise(_counted(group_scores(listeners), designs[0].n_features, report))
+
+
+def _require_alike(designs: Sequence[Design]) -> None:
+    first = designs[0]
+    for design in designs[1:]:
+        if (design.features, design.channels) != (first.features, first.channels):
+            raise ShapeMismatch(
+                "all listeners must have the same features and channels",
+                got=f"{design.subject or 'a listener'} differs from {first.subject or 'the first'}",
+                fix="interpolate bad channels, do not drop them; give every listener the same features",
+            )
+
+
+def _counted(groups: Iterable[np.ndarray], n: int, report: Report | None) -> Iterator[np.ndarray]:
+    for done, group in enumerate(groups, start=1):
+        yield group
+        if report:
+            report(done, n, "features")
+
+
+def null_test(design: Design, summaries: Iterable[NullSummary], *, n_permutations: int, seed: int) -> NullTest:
+    """Correct a null, given in blocks of features, for all features and channels.
+
+    Parameters
+    ----------
+    design
+        Any listener's: it names the features and channels.
+    summaries
+        From `null_summary`, block after block.
+    """
+    summary = join(summaries)
+    maxima = summary.maxima.max(axis=1)
+    z = (summary.observed - summary.mean) / np.where(summary.sd > 0, summary.sd, np.inf)
+    scheme = SCHEMES["circular-shift"]
+    return NullTest(
+        observed=summary.observed,
+        null_mean=summary.mean,
+        null_sd=summary.sd,
+        p=summary.p,
+        p_corrected=corrected_p(z, maxima),
+        maxima=maxima,
+        features=design.features,
+        channels=design.channels,
+        statistic="held-out r, Fisher mean over listeners",
+        scheme=scheme.name,
+        assumption=scheme.assumption,
+        correction=CORRECTION,
+        n_permutations=n_permutations,
+        seed=seed,
+        provenance=design.provenance.then("null_test", n_permutations=n_permutations, seed=seed),
+    )

@@ -1,0 +1,175 @@
+"""What does a finished study hand over? One report page and one file of numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainalign.__about__ import __version__
+from brainalign.core.artefact import Artefact
+from brainalign.core.design import Design
+from brainalign.core.errors import StoreProblem
+from brainalign.core.result import EncodingResult, NullTest
+from brainalign.stats.binomial import binomial_interval
+
+if TYPE_CHECKING:
+    from brainalign.pipeline.store import Store
+    from brainalign.pipeline.study import Study
+
+SUMMARY, REPORT = "summary.json", "report.html"
+VERSIONED = ("numpy", "scipy", "torch", "transformers", "mne", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's kept results, read when asked for."""
+
+    study: Study
+    store: Store
+
+    def one(self, task: str) -> Artefact:
+        """Return one task's artefact."""
+        return self.store.get(self.study.plan.key(task))
+
+    def all(self, kind: str) -> list[Artefact]:
+        """Return the artefacts of all tasks ``kind[...]``, in order."""
+        return [self.one(name) for name in self.study.plan if name.startswith(f"{kind}[")]
+
+    @cached_property
+    def test(self) -> NullTest:
+        """The group's permutation test."""
+        return NullTest.unpack(self.one("test"))
+
+    @cached_property
+    def maps(self) -> list[EncodingResult]:
+        """Every listener's scores and response functions."""
+        return [EncodingResult.unpack(item) for item in self.all("map")]
+
+    @cached_property
+    def designs(self) -> list[Design]:
+        """Every listener's design."""
+        return [Design.unpack(item) for item in self.all("design")]
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """Held-out r averaged over listeners, shape ``(n_features, n_channels)``."""
+        return np.mean([item.score for item in self.maps], axis=0)
+
+    @cached_property
+    def coef(self) -> np.ndarray:
+        """Response functions averaged over listeners, volts per unit, shape ``(n_features, n_lags, n_channels)``."""
+        return np.mean([item.coef for item in self.maps], axis=0)
+
+    @property
+    def found(self) -> list[dict[str, Any]]:
+        """The features that survived correction, strongest first."""
+        return list(self.one("findings").meta["found"])
+
+    @property
+    def level(self) -> float:
+        """The family-wise error level."""
+        return float(self.study.config.test.level)
+
+    @cached_property
+    def verdict(self) -> Any | None:
+        """Planted against found, in a simulation."""
+        return self.one("verdict").meta if "verdict" in self.study.plan else None
+
+    @cached_property
+    def original_names(self) -> dict[str, str]:
+        """Candidate name -> what it is called outside the analysis (``"decoy of ..."`` for a decoy)."""
+        if "answer-key" not in self.study.plan:
+            return {name: name for name in self.test.features}
+        key = self.one("answer-key").meta
+        pairs = zip(self.test.features, key["names"], key["is_decoy"], strict=True)
+        return {name: f"decoy of {original}" if is_decoy else original for name, original, is_decoy in pairs}
+
+
+def summarise(results: Results, *, seconds: float | None) -> dict[str, Any]:
+    """Return a study's numbers as JSON values."""
+    names = results.original_names
+    found = [{**row, "feature": names[row["feature"]], "candidate": row["feature"]} for row in results.found]
+    summary: dict[str, Any] = {
+        "name": results.study.name,
+        "seed": results.study.config.seed,
+        "n_candidates": len(results.test.features),
+        "n_permutations": results.test.n_permutations,
+        "level": results.level,
+        "found": found,
+        "seconds": seconds,
+        "versions": {"brainalign": __version__, **{name: version(name) for name in VERSIONED}},
+    }
+    if results.verdict is not None:
+        summary |= _truth(results.verdict)
+    return {**summary, "headline": headline(summary)}
+
+
+def _truth(verdict: Any) -> dict[str, Any]:
+    errors = [abs(row["latency_error_ms"]) for row in verdict["planted"] if row["found"]]
+    n_found, n_decoys_found = verdict["n_found"], verdict["n_decoys_found"]
+    return {
+        "planted": verdict["planted"],
+        "sensitivity": verdict["sensitivity"],
+        "n_decoys": verdict["n_decoys"],
+        "n_decoys_found": n_decoys_found,
+        "decoy_share": n_decoys_found / n_found if n_found else 0.0,
+        "decoy_share_interval": binomial_interval(n_decoys_found, n_found),
+        "latency_error_ms": max(errors) if errors else None,
+    }
+
+
+def headline(summary: dict[str, Any]) -> list[str]:
+    """Return the few lines that a terminal shows after a run."""
+    lines = [f"{len(summary['found'])} of {summary['n_candidates']} features predict the EEG (corrected p <= {summary['level']:g})"]
+    if "planted" in summary:
+        hits = sum(row["found"] for row in summary["planted"])
+        lines.append(f"planted features found over their dipoles: {hits} of {len(summary['planted'])}")
+        lines.append(f"decoys among the discoveries: {summary['n_decoys_found']} of {len(summary['found'])}")
+    if summary.get("latency_error_ms") is not None:
+        lines.append(f"largest error of a peak latency: {summary['latency_error_ms']:.1f} ms")
+    return lines
+
+
+def write_outputs(study: Study, store: Store, *, seconds: float | None = None) -> dict[str, Any]:
+    """Write ``report.html`` and ``summary.json`` into the study's folder.
+
+    Parameters
+    ----------
+    seconds
+        How long the work took; left out, the value of an earlier summary is kept.
+    """
+    from brainalign.pipeline.pages import study_page
+    from brainalign.report.page import write_page
+
+    results = Results(study, store)
+    folder = study.out_folder
+    summary = summarise(results, seconds=_earlier_seconds(folder) if seconds is None else round(seconds, 1))
+    write_page(study_page(results, summary), folder / REPORT)
+    _write_json(summary, folder / SUMMARY)
+    return summary
+
+
+def _earlier_seconds(folder: Path) -> float | None:
+    try:
+        return json.loads((folder / SUMMARY).read_text(encoding="utf-8")).get("seconds")
+    except (OSError, ValueError):
+        return None
+
+
+def _write_json(values: dict[str, Any], path: Path) -> None:
+    """Write aside and rename, so that a reader never sees half a file."""
+    aside = path.with_suffix(".tmp")
+    try:
+        aside.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(aside, path)  # noqa: PTH105 (atomic on every platform)
+    except OSError as error:
+        raise StoreProblem(
+            "the summary cannot be written", got=f"{path}: {error.strerror or error}", fix="pick a writable folder"
+        ) from error

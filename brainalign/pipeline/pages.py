@@ -1,0 +1,301 @@
+"""How is a study told? Its report page, section by section, from kept results alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from brainalign.core.stimulus import Stimulus
+from brainalign.core.trajectory import Trajectory
+from brainalign.pipeline.outputs import Results
+from brainalign.plots.nulls import null_histogram, p_uniformity
+from brainalign.plots.overview import Strand, stimulus_to_brain
+from brainalign.plots.profile import contribution_ranking
+from brainalign.plots.quality import Spectrum, psd_before_after
+from brainalign.plots.topomap import score_topomaps
+from brainalign.plots.trf import trf_grid
+from brainalign.report.page import Column, Details, Fact, Facts, Listing, Note, Page, Picture, Section, Table, Text
+
+MICROVOLT = 1e-6
+N_SHOWN = 8
+N_LISTED = 40
+EXCERPT = (8.0, 14.0)
+
+
+def study_page(results: Results, summary: dict[str, Any]) -> Page:
+    """Return the report of a study."""
+    config = results.study.config
+    sections = [_answer(results, summary), _data(results)]
+    if results.found:
+        sections += [_where(results), _when(results)]
+    sections.append(_chance(results))
+    if results.found:
+        sections += [_unique(results), _discoveries(results, summary)]
+    sections += [_recordings(results), _method(results, summary)]
+    return Page(
+        title=f"{results.study.name}: which features of the model does the brain follow?",
+        subtitle=f"{len(results.maps)} listeners, {len(results.designs[0].trials)} stories, "
+        f"{len(results.test.features)} candidate features, {len(results.test.channels)} sensors.",
+        sections=tuple(sections),
+        footer=f"Seed {config.seed}. " + ", ".join(f"{name} {number}" for name, number in summary["versions"].items()),
+    )
+
+
+def _answer(results: Results, summary: dict[str, Any]) -> Section:
+    n, found = summary["n_candidates"], len(summary["found"])
+    facts = [Fact(f"{found} of {n}", "features predict the EEG", f"corrected p ≤ {results.level:g}")]
+    if results.verdict is None:
+        return Section("The answer", (Facts(tuple(facts)),))
+    planted = summary["planted"]
+    hits, low_high = sum(row["found"] for row in planted), summary["decoy_share_interval"]
+    facts.append(Fact(f"{hits} of {len(planted)}", "planted features found", "at sensors over their dipoles"))
+    note = f"of {summary['n_decoys']} hidden; 95 % interval of the share: {low_high[0]:.0%} to {low_high[1]:.0%}"
+    facts.append(Fact(f"{summary['n_decoys_found']} of {found}", "discoveries are decoys", note))
+    if summary["latency_error_ms"] is not None:
+        facts.append(Fact(f"{summary['latency_error_ms']:.1f} ms", "largest latency error", "peak of the response"))
+    return Section(
+        "The answer",
+        (
+            Text(
+                "The listeners are simulated, so the truth is known: a few features of the sparse coder drive dipoles in "
+                "a spherical head. The analysis saw only the sound and the EEG.",
+                lead=True,
+            ),
+            Facts(tuple(facts)),
+            _planted_table(results),
+            Note(
+                "A discovery that was not planted is no error: a feature that rises and falls with a planted one does "
+                "predict the EEG when it stands alone. Errors are counted on decoys, features computed from sound that "
+                "nobody heard: every decoy found is false."
+            ),
+        ),
+    )
+
+
+def _planted_table(results: Results) -> Table:
+    rows = [
+        {
+            **row,
+            "site": row["site"].replace("_", " "),
+            "latency_ms": 1000 * row["latency"],
+            "found_ms": 1000 * row["found_latency"],
+        }
+        for row in results.verdict["planted"]
+    ]
+    columns = (
+        Column("feature", "Planted feature"),
+        Column("site", "Dipole"),
+        Column("found", "Found", kind="flag"),
+        Column("sensor", "Best sensor over it"),
+        Column("r", "Held-out r", kind="number"),
+        Column("z", "Studentised", kind="number", digits=1),
+        Column("p_corrected", "Corrected p", kind="p", n_permutations=results.test.n_permutations),
+        Column("latency_ms", "Planted peak", unit="ms", kind="number", digits=0),
+        Column("found_ms", "Found peak", unit="ms", kind="number", digits=0),
+        Column("unique_rank", "Rank by unique contribution", kind="integer"),
+    )
+    return Table(tuple(rows), columns, caption="Planted against found")
+
+
+def _data(results: Results) -> Section:
+    figure = _excerpt(results)
+    alt = "Waveform, envelope, sparse features and one EEG channel over six seconds of the first story."
+    caption = (
+        "Six seconds of the first story: the sound, its envelope, features of the sparse coder (a spike per active "
+        "frame), and one sensor of the first listener after cleaning. All share one exact clock."
+    )
+    return Section("From sound to EEG", (Picture(figure, alt, caption),))
+
+
+def _excerpt(results: Results) -> Any:
+    stimulus = Stimulus.unpack(results.all("stimulus")[0])
+    acoustics = Trajectory.unpack(results.all("acoustics")[0])
+    design = results.designs[0]
+    trial, names = design.trials[0], _shown(results)
+    columns = [design.features.index(name) for name in names]
+    spikes = trial.x.select(np.array(columns))
+    channel = int(results.test.z[columns[0]].argmax())
+    labels = tuple(results.original_names[name] for name in names)
+    return stimulus_to_brain(
+        waveform=Strand("sound", stimulus.axis.times, stimulus.waveform),
+        envelope=Strand("envelope", acoustics.axis.times, acoustics.block(0, 1)[:, 0]),
+        features=Strand("features", trial.axis.times, spikes.block(0, len(columns)), labels),
+        response=Strand(f"{design.channels[channel]} (µV)", trial.axis.times, trial.y[:, channel] / MICROVOLT),
+        highlighted=_planted_names(results),
+        window=EXCERPT,
+    )
+
+
+def _shown(results: Results) -> list[str]:
+    """Name the features that figures show: the planted ones, then the strongest others."""
+    planted = [row["candidate"] for row in results.verdict["planted"]] if results.verdict else []
+    order = np.argsort(-results.test.z.max(axis=1))
+    strongest = [row["feature"] for row in results.found] or [results.test.features[i] for i in order]
+    return list(dict.fromkeys([*planted, *strongest]))[:N_SHOWN]
+
+
+def _planted_names(results: Results) -> list[str]:
+    return [row["feature"] for row in results.verdict["planted"]] if results.verdict else []
+
+
+def _where(results: Results) -> Section:
+    names, test = _shown(results), results.test
+    rows = [test.features.index(name) for name in names]
+    over = {row["candidate"]: row["sensors"] for row in results.verdict["planted"]} if results.verdict else {}
+    figure = score_topomaps(
+        results.score[rows],
+        titles=[results.original_names[name] for name in names],
+        channels=test.channels,
+        positions=results.maps[0].positions,
+        significant=test.p_corrected[rows] <= results.level,
+        marked=[over.get(name, ()) for name in names] if results.verdict else None,
+    )
+    alt = f"Scalp maps of held-out correlation for {len(names)} features, with significant sensors marked."
+    caption = "Held-out Pearson r of one-feature models, averaged over listeners. White dots: significant after correction."
+    rings = " Rings: the five sensors that see the planted dipole best." if results.verdict else ""
+    return Section("Where", (Picture(figure, alt, caption + rings),))
+
+
+def _when(results: Results) -> Section:
+    names, test = _shown(results), results.test
+    rows = [test.features.index(name) for name in names]
+    truth = {row["candidate"]: row for row in results.verdict["planted"]} if results.verdict else {}
+    best = [
+        test.channels.index(truth[name]["sensor"]) if name in truth else int(test.z[row].argmax())
+        for name, row in zip(names, rows, strict=True)
+    ]
+    peaks = {row["feature"]: row["latency"] for row in results.found}
+    figure = trf_grid(
+        results.coef[rows] / MICROVOLT,
+        results.maps[0].lags.seconds,
+        titles=[results.original_names[name] for name in names],
+        highlights=best,
+        planted=[truth[name]["latency"] if name in truth else None for name in names] if truth else None,
+        found=[truth[name]["found_latency"] if name in truth else peaks.get(name) for name in names],
+        unit="µV per unit of the feature",
+    )
+    alt = f"Temporal response functions of {len(names)} features from before to after the sound."
+    caption = (
+        "Temporal response functions, averaged over listeners; thick: the best sensor. A positive lag means that the "
+        "sound came first."
+    )
+    return Section("When", (Picture(figure, alt, caption),))
+
+
+def _chance(results: Results) -> Section:
+    test, names = results.test, _shown(results)
+    shown = {results.original_names[name]: float(test.z[test.features.index(name)].max()) for name in names}
+    threshold = float(np.quantile(test.maxima, 1 - results.level, method="higher"))
+    figure = null_histogram(
+        test.maxima, threshold=threshold, observed=shown, highlighted=_planted_names(results), alpha=results.level
+    )
+    text = (
+        f"Null: {test.scheme}, {test.n_permutations} permutations, penalties chosen anew in each. {test.assumption}\n\n"
+        f"Correction: {test.correction}. The data's own arrangement counts as one of the permutations, so no p-value is "
+        f"below {1 / (1 + test.n_permutations):.4f}."
+    )
+    alt = "Histogram of the largest statistic of each permutation, and below it the features' statistics."
+    blocks: list[Any] = [Text(text), Picture(figure, alt, "What chance alone reaches, and where the features stand.")]
+    decoys = [i for i, name in enumerate(test.features) if results.original_names[name].startswith("decoy")]
+    if decoys:
+        blocks.append(_decoy_picture(test.p[decoys]))
+    return Section("Is it more than chance?", tuple(blocks))
+
+
+def _decoy_picture(p: np.ndarray) -> Picture:
+    # One sensor per decoy, in turn: neighbouring sensors share their noise.
+    one_each = p[np.arange(len(p)), (7 * np.arange(len(p))) % p.shape[1]]
+    alt = "Sorted p-values of decoys against the uniform law, inside its band."
+    caption = "Uncorrected p-values of the decoys, one sensor each: uniform, as they must be without an effect."
+    return Picture(p_uniformity(one_each), alt, caption)
+
+
+def _unique(results: Results) -> Section:
+    parts, test = results.all("unique"), results.test
+    names = parts[0].meta["features"]
+    best = [int(test.z[test.features.index(name)].argmax()) for name in names]
+    scores = np.array([part.arrays["unique"][np.arange(len(names)), best] for part in parts]).T
+    labels = [results.original_names[name] for name in names]
+    figure = contribution_ranking(scores, names=labels, highlighted=_planted_names(results))
+    text = (
+        f"What is lost in held-out r, at each feature's best sensor, when it alone is left out of a joint model with "
+        f"{parts[0].meta['baselines']} acoustic features and all discoveries ({len(names)} at most "
+        f"{results.study.config.test.n_candidates}). A feature that merely rises and falls with another adds little."
+    )
+    alt = "Ranking of the discoveries by unique contribution, one mark per listener."
+    return Section("Is it the feature itself?", (Text(text), Picture(figure, alt, "Unique contribution of each discovery.")))
+
+
+def _discoveries(results: Results, summary: dict[str, Any]) -> Section:
+    planted = set(_planted_names(results))
+    rows = tuple(
+        {**row, "planted": row["feature"] in planted, "latency_ms": 1000 * row["latency"]}
+        for row in summary["found"][:N_LISTED]
+    )
+    columns = (
+        Column("feature", "Feature"),
+        Column("channel", "Best sensor"),
+        Column("n_channels", "Significant sensors", kind="integer"),
+        Column("r", "Held-out r", kind="number"),
+        Column("z", "Studentised", kind="number", digits=1),
+        Column("p_corrected", "Corrected p", kind="p", n_permutations=results.test.n_permutations),
+        Column("latency_ms", "Peak", unit="ms", kind="number", digits=0),
+    )
+    rest = len(summary["found"]) - len(rows)
+    note = f"{rest} more in summary.json." if rest > 0 else ""
+    emphasise = "planted" if planted else ""
+    return Section("All discoveries", (Table(rows, columns, note=note, emphasise=emphasise),))
+
+
+def _recordings(results: Results) -> Section:
+    found = [item.meta for item in results.all("quality")]
+    cleaning = results.study.config.cleaning
+    spectra = [
+        Spectrum(np.array(found[0]["frequencies"]), 10 ** (np.array([q[name] for q in found]).T / 10) * MICROVOLT**2)
+        for name in ("psd_before", "psd_after")
+    ]
+    figure = psd_before_after(
+        *spectra,
+        passband=(cleaning.low, cleaning.high),
+        mains=cleaning.line[0] if cleaning.line else None,
+    )
+    rows = tuple(
+        {
+            "label": q["label"],
+            "minutes": q["minutes"],
+            "bad": ", ".join(q["bad_channels"]) or "none",
+            "before": float(np.median(q["rms_before"])),
+            "after": float(np.median(q["rms_after"])),
+        }
+        for q in found
+    )
+    columns = (
+        Column("label", "Recording"),
+        Column("minutes", "Length", unit="min", kind="number", digits=1),
+        Column("bad", "Interpolated channels"),
+        Column("before", "Median rms before", unit="µV", kind="number", digits=1),
+        Column("after", "Median rms after", unit="µV", kind="number", digits=1),
+    )
+    alt = "Power spectra before and after cleaning."
+    caption = "Median sensor, before and after cleaning; the line is the median listener, the band the middle 80 %."
+    return Section("The recordings", (Picture(figure, alt, caption), Table(rows, columns)))
+
+
+def _method(results: Results, summary: dict[str, Any]) -> Section:
+    import yaml
+
+    config, quality = results.study.config, results.one("coder-quality").meta
+    lags, model = results.maps[0].lags, config.model
+    where = "sound nobody heard" if "answer-key" in results.study.plan else "the study's own sound"
+    text = (
+        f"Encoder `{config.encoder.source}`, hidden state {config.encoder.layer}. Sparse coder: mean active features per frame "
+        f"{quality['l0']:.1f}, explained variance {quality['explained_variance']:.2f}, alive "
+        f"{quality['alive_share']:.0%} (measured on {quality['n_frames']} frames of {where}).\n\n"
+        f"Features active less than {model.min_per_second:g} times per second were left out before any response was seen. "
+        f"One lagged ridge model per feature and sensor, lags {1000 * lags.seconds[0]:.0f} to {1000 * lags.seconds[-1]:.0f} ms "
+        f"at {float(lags.rate):g} Hz, {model.n_folds} folds over stories, penalty chosen inside the training stories. "
+        f"{model.trim:g} s were cut from both ends of each story."
+    )
+    options = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return Section("How this was computed", (Text(text), Details("The whole configuration", (Listing(options),))))
