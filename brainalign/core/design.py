@@ -75,6 +75,8 @@ class Design:
         Groups of features: band name -> column numbers. Empty means one band.
     subject
         Whose design it is.
+    provenance
+        The steps that made it.
     """
 
     trials: tuple[Trial, ...]

@@ -9,7 +9,7 @@ import numpy as np
 
 from brainalign.core.arrays import read_only, require_shape
 from brainalign.core.artefact import Artefact
-from brainalign.core.errors import ValueProblem, unknown_name
+from brainalign.core.errors import MissingPackage, ValueProblem, unknown_name
 from brainalign.core.provenance import Provenance
 from brainalign.core.time import Lags
 
@@ -39,7 +39,12 @@ class EncodingResult:
     features, channels
         Names.
     positions
-        Sensor positions in metres, shape ``(n_channels, 3)``.
+        Sensor positions in metres in head coordinates, shape ``(n_channels, 3)``; NaN where a
+        channel has none.
+    subject
+        Whose result it is.
+    provenance
+        The steps that made it.
     """
 
     scores: np.ndarray
@@ -81,7 +86,12 @@ class EncodingResult:
 
     def to_xarray(self) -> xarray.Dataset:
         """Return scores, penalties and response functions with labels (needs xarray)."""
-        import xarray
+        try:
+            import xarray
+        except ImportError as error:
+            raise MissingPackage(
+                "labelled arrays need xarray", got=error, fix="pip install 'brainalign[labels]'"
+            ) from error
 
         axes = ("fold", "feature", "channel")
         return xarray.Dataset(
@@ -157,11 +167,22 @@ class NullTest:
     maxima
         Each permutation's largest studentised statistic over features and channels, shape ``(1 + B,)``;
         entry 0 is the data's own.
+    features, channels
+        Names.
+    statistic
+        What was observed, e.g. ``"held-out r"``.
     scheme
-        How the null was made, e.g. ``"circular shift within trials"``, and in `assumption` what that takes
-        for granted.
+        How the null was made, e.g. ``"circular shift within trials"``.
+    assumption
+        What that takes for granted.
     correction
         How `p_corrected` was made.
+    n_permutations
+        B, the identity not counted.
+    seed
+        Of the permutations.
+    provenance
+        The steps that made it.
     """
 
     observed: np.ndarray

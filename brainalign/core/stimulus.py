@@ -26,6 +26,8 @@ class Stimulus:
         Samples as float32 between -1 and 1, shape ``(n_samples,)``.
     axis
         The clock; time 0 is the sound's first sample.
+    provenance
+        The steps that made it.
     """
 
     name: str

@@ -40,6 +40,8 @@ class Trajectory:
         The clock; frame times are frame *centres*, in seconds from the sound's start.
     features
         One name per column.
+    provenance
+        The steps that made it.
     """
 
     values: Values

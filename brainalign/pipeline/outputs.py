@@ -40,7 +40,7 @@ class Results:
 
     def all(self, kind: str) -> list[Artefact]:
         """Return the artefacts of all tasks ``kind[...]``, in order."""
-        return [self.one(name) for name in self.study.plan if name.startswith(f"{kind}[")]
+        return [self.one(task.name) for task in self.study.plan if task.name.startswith(f"{kind}[")]
 
     @cached_property
     def test(self) -> NullTest:

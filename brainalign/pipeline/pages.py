@@ -50,7 +50,7 @@ def _answer(results: Results, summary: dict[str, Any]) -> Section:
     planted = summary["planted"]
     hits, low_high = sum(row["found"] for row in planted), summary["decoy_share_interval"]
     facts.append(Fact(f"{hits} of {len(planted)}", "planted features found", "at sensors over their dipoles"))
-    note = f"of {summary['n_decoys']} hidden; 95 % interval of the share: {low_high[0]:.0%} to {low_high[1]:.0%}"
+    note = f"of {summary['n_decoys']} hidden; 95 % interval of the share: {100 * low_high[0]:.0f} to {100 * low_high[1]:.0f} %"
     facts.append(Fact(f"{summary['n_decoys_found']} of {found}", "discoveries are decoys", note))
     if summary["latency_error_ms"] is not None:
         facts.append(Fact(f"{summary['latency_error_ms']:.1f} ms", "largest latency error", "peak of the response"))
@@ -87,15 +87,15 @@ def _planted_table(results: Results) -> Table:
         Column("feature", "Planted feature"),
         Column("site", "Dipole"),
         Column("found", "Found", kind="flag"),
-        Column("sensor", "Best sensor over it"),
+        Column("sensor", "Sensor"),
         Column("r", "Held-out r", kind="number"),
-        Column("z", "Studentised", kind="number", digits=1),
         Column("p_corrected", "Corrected p", kind="p", n_permutations=results.test.n_permutations),
         Column("latency_ms", "Planted peak", unit="ms", kind="number", digits=0),
-        Column("found_ms", "Found peak", unit="ms", kind="number", digits=0),
-        Column("unique_rank", "Rank by unique contribution", kind="integer"),
+        Column("found_ms", "Found", unit="ms", kind="number", digits=0),
+        Column("unique_rank", "Unique rank", kind="integer"),
     )
-    return Table(tuple(rows), columns, caption="Planted against found")
+    note = "Sensor: the best of the five over the dipole. Unique rank: place among all discoveries by unique contribution."
+    return Table(tuple(rows), columns, caption="Planted against found", note=note)
 
 
 def _data(results: Results) -> Section:
@@ -220,8 +220,8 @@ def _unique(results: Results) -> Section:
     figure = contribution_ranking(scores, names=labels, highlighted=_planted_names(results))
     text = (
         f"What is lost in held-out r, at each feature's best sensor, when it alone is left out of a joint model with "
-        f"{parts[0].meta['baselines']} acoustic features and all discoveries ({len(names)} at most "
-        f"{results.study.config.test.n_candidates}). A feature that merely rises and falls with another adds little."
+        f"{parts[0].meta['baselines']} acoustic features and the {len(names)} strongest discoveries. A feature that merely "
+        f"rises and falls with another adds little."
     )
     alt = "Ranking of the discoveries by unique contribution, one mark per listener."
     return Section("Is it the feature itself?", (Text(text), Picture(figure, alt, "Unique contribution of each discovery.")))
@@ -230,7 +230,7 @@ def _unique(results: Results) -> Section:
 def _discoveries(results: Results, summary: dict[str, Any]) -> Section:
     planted = set(_planted_names(results))
     rows = tuple(
-        {**row, "planted": row["feature"] in planted, "latency_ms": 1000 * row["latency"]}
+        {**row, "planted": row["feature"] in planted, "latency_ms": _milliseconds(row["latency"])}
         for row in summary["found"][:N_LISTED]
     )
     columns = (
@@ -243,9 +243,14 @@ def _discoveries(results: Results, summary: dict[str, Any]) -> Section:
         Column("latency_ms", "Peak", unit="ms", kind="number", digits=0),
     )
     rest = len(summary["found"]) - len(rows)
-    note = f"{rest} more in summary.json." if rest > 0 else ""
+    note = "A dash instead of a peak: the response is largest at the window's edge."
+    note += f" {rest} more in summary.json." if rest > 0 else ""
     emphasise = "planted" if planted else ""
     return Section("All discoveries", (Table(rows, columns, note=note, emphasise=emphasise),))
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else 1000 * seconds
 
 
 def _recordings(results: Results) -> Section:

@@ -1,11 +1,12 @@
 """Scores, response functions and tests, with labels at the edge."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from brainalign.core.errors import ShapeMismatch, UnknownName, ValueProblem
+from brainalign.core.errors import MissingPackage, ShapeMismatch, UnknownName, ValueProblem
 
 
 class TestEncodingResult:
@@ -49,6 +50,11 @@ class TestEncodingResult:
     def test_to_evoked_can_be_drawn(self, encoding_result):
         figure = encoding_result.to_evoked("f1").plot_topomap(times=[0.0], show=False)
         figure.clear()
+
+    def test_to_xarray_says_what_to_install(self, encoding_result, monkeypatch):
+        monkeypatch.setitem(sys.modules, "xarray", None)
+        with pytest.raises(MissingPackage, match=r"(?s)need xarray.*pip install 'brainalign\[labels\]'"):
+            encoding_result.to_xarray()
 
     def test_to_xarray_is_labelled(self, encoding_result):
         pytest.importorskip("xarray")

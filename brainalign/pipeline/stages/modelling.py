@@ -12,6 +12,7 @@ from brainalign.core.design import Design, Trial
 from brainalign.core.errors import ValueProblem
 from brainalign.core.recording import Recording
 from brainalign.core.result import EncodingResult, NullTest
+from brainalign.core.time import Lags
 from brainalign.core.trajectory import Trajectory, beside
 from brainalign.pipeline.stage import Stage
 
@@ -116,8 +117,6 @@ def correct_group(settings: Any, inputs: Any, *, files: tuple[Path, ...], progre
 
 def find(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
     """List the features that survived correction, strongest first, with place and latency."""
-    from brainalign.encoding.peaks import peak_latency
-
     test = NullTest.unpack(inputs["test"])
     maps = [EncodingResult.unpack(item) for item in inputs["maps"]]
     coef = np.mean([item.coef for item in maps], axis=0)
@@ -133,10 +132,18 @@ def find(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) 
                 "r": float(score[f, best]),
                 "z": float(test.z[f, best]),
                 "p_corrected": float(test.p_corrected[f, best]),
-                "latency": peak_latency(coef[f, :, best], maps[0].lags),
+                "latency": _peak_inside(coef[f, :, best], maps[0].lags),
             }
         )
     return Artefact("findings", {"found": sorted(rows, key=lambda row: -row["z"]), "level": settings["level"]})
+
+
+def _peak_inside(response: np.ndarray, lags: Lags) -> float | None:
+    """Return the latency of the peak in seconds, or None if the response is largest at the window's edge."""
+    from brainalign.encoding.peaks import peak_latency
+
+    latency = peak_latency(response, lags)
+    return latency if lags.seconds[0] < latency < lags.seconds[-1] else None
 
 
 def contribute(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:

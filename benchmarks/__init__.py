@@ -1,0 +1,1 @@
+"""Studies and benchmarks: ``python -m benchmarks.NAME [--quick] [--json FILE]``."""
