@@ -24,13 +24,24 @@ N_SEEDS = 20
 
 
 def main() -> None:
+    """Run the seeds, print a line for each and the claims at the end."""
     options = _options()
     rows = []
     for seed in range(options.seeds):
         rows.append(run_seed(seed, folder=options.folder, quick=options.quick, jobs=options.jobs))
         print(_line(rows[-1]), flush=True)
-    report = {"claims": claims(rows), "rows": rows, "machine": {"cores": os.cpu_count()}, "date": time.strftime("%Y-%m-%d")}
-    print("\n".join(f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['value']} {c['unit']} ({c['target']})" for c in report["claims"]))
+    report = {
+        "claims": claims(rows),
+        "rows": rows,
+        "machine": {"cores": os.cpu_count()},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    print(
+        "\n".join(
+            f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['value']} {c['unit']} ({c['target']})"
+            for c in report["claims"]
+        )
+    )
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
@@ -83,10 +94,24 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         _claim("planted features found", f"{hits} of {planted}", "features", "at least 80 %", hits >= 0.8 * planted),
         _claim("smallest share found in one seed", worst, "share", "at least 0.8", worst >= 0.8),
         _claim("decoys among discoveries", f"{decoys} of {found}", "features", "at most 5 %", decoys <= 0.05 * found),
-        _claim("interval of that share", f"{low:.4f} to {high:.4f}", "95 % Clopper-Pearson", "upper end at most 0.05", high <= 0.05),
+        _claim(
+            "interval of that share",
+            f"{low:.4f} to {high:.4f}",
+            "95 % Clopper-Pearson",
+            "upper end at most 0.05",
+            high <= 0.05,
+        ),
         _claim("seeds with any decoy", f"{seeds_with_decoys} of {len(rows)}", "seeds", "reported", True),
-        _claim("largest latency error", max(errors, default=None), "ms", "at most 20 ms", bool(errors) and errors[-1] <= 20),
-        _claim("planted features among the first by unique contribution", f"{first} of {planted}", "features", "reported", True),
+        _claim(
+            "largest latency error", max(errors, default=None), "ms", "at most 20 ms", bool(errors) and errors[-1] <= 20
+        ),
+        _claim(
+            "planted features among the first by unique contribution",
+            f"{first} of {planted}",
+            "features",
+            "reported",
+            True,
+        ),
     ]
 
 
@@ -97,7 +122,7 @@ def _claim(name: str, value: Any, unit: str, target: str, ok: bool) -> dict[str,
 def _line(row: dict[str, Any]) -> str:
     return (
         f"seed {row['seed']:2d}: planted {row['n_planted_found']}/{row['n_planted']}, discoveries {row['n_found']:3d} "
-        f"of {row['n_candidates']}, decoys {row['n_decoys_found']}, largest latency error {row['latency_error_ms']} ms, "
+        f"of {row['n_candidates']}, decoys {row['n_decoys_found']}, latency error {row['latency_error_ms']} ms, "
         f"unique ranks {row['unique_ranks']}, {row['seconds']:.0f} s"
     )
 

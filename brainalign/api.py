@@ -281,12 +281,16 @@ class Maps:
 
         ranked = self.to_rows()
         rows = tuple(ranked[row] for row in self.strongest(4 * top))
-        columns = [Column("feature", "Feature"), Column("channel", "Best channel"), Column("r", "Held-out r", kind="number")]
+        columns = [
+            Column("feature", "Feature"),
+            Column("channel", "Best channel"),
+            Column("r", "Held-out r", kind="number"),
+        ]
         notes = "Not tested."
         if self.test is not None:
             n = self.test.n_permutations
             columns.append(Column("p_corrected", "Smallest corrected p", kind="p", n_permutations=n))
-            notes = f"Null: {self.test.scheme}, {n} permutations. {self.test.assumption} Correction: {self.test.correction}."
+            notes = f"Null: {self.test.scheme}, {n} permutations. {self.test.assumption}\n\n{self.test.correction}"
         sections = (
             Section("Where", (Picture(self.plot_topomap(top=top), "Scalp maps of held-out correlation."),)),
             Section("When", (Picture(self.plot_trf(top=top), "Temporal response functions."),)),

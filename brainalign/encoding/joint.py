@@ -88,9 +88,7 @@ def unique_contributions(
     return UniqueContributions(full, unique, alpha)
 
 
-def _one_fold(
-    moments: _Moments, fold: int, alpha: float, *, n_lags: int, kept: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _one_fold(moments: _Moments, fold: int, alpha: float, *, n_lags: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
     sxx, sxy, _ = moments.total([k for k in range(len(moments.n)) if k != fold])
     inverse = linalg.inv(_penalised(sxx, alpha, n_lags), assume_a="pos")
     weights = inverse @ sxy

@@ -113,7 +113,7 @@ def feature_maps(
     alpha = np.empty_like(scores)
     coef = np.empty((n_features, n_lags, n_channels), dtype=np.float32)
     coef_alpha = np.empty((n_features, n_channels), dtype=np.float32)
-    syy = bench.syy.astype(dtype)
+    syy: np.ndarray = bench.syy.astype(dtype)
     for f, columns in enumerate(_feature_columns(bench)):
         moments = _moments(bench, columns, _identity_products(bench, columns))
         nest = build_nest(moments, grid, dtype=dtype)
@@ -161,11 +161,13 @@ def rotated_scores(
     """
     if shifts.ndim != 2 or shifts.shape[1] != len(design.trials):
         raise ShapeMismatch(
-            "shifts must be rotations by trials", got=shifts.shape, fix=f"give one shift for each of {len(design.trials)} trials"
+            "shifts must be rotations by trials",
+            got=shifts.shape,
+            fix=f"give one shift for each of {len(design.trials)} trials",
         )
     bench = _set_up(design, n_folds=n_folds, edges="circular", dtype=dtype)
     grid = np.asarray(penalties, dtype=float)
-    syy = bench.syy.astype(dtype)
+    syy: np.ndarray = bench.syy.astype(dtype)
     step = max(1, _COLUMNS_AT_ONCE // len(design.channels))
     for columns in _feature_columns(bench):
         nest = build_nest(_moments(bench, columns, None), grid, dtype=dtype)

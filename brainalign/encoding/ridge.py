@@ -184,9 +184,7 @@ def _choose(nest: Nest, sxy: np.ndarray, syy: np.ndarray, total: np.ndarray) -> 
     return merit.argmax(axis=1)
 
 
-def penalty_scores(
-    z: np.ndarray, training: Training, scoring: Scoring, sxy: np.ndarray, syy: np.ndarray
-) -> np.ndarray:
+def penalty_scores(z: np.ndarray, training: Training, scoring: Scoring, sxy: np.ndarray, syy: np.ndarray) -> np.ndarray:
     """Return held-out r for every penalty, ``(n_penalties, n_columns)``."""
     n_lags, n_columns = z.shape
     numerator = training.gains.astype(z.dtype) @ (z * (scoring.project @ sxy))

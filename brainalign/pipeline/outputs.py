@@ -127,11 +127,12 @@ def _truth(verdict: Any) -> dict[str, Any]:
 
 def headline(summary: dict[str, Any]) -> list[str]:
     """Return the few lines that a terminal shows after a run."""
-    lines = [f"{len(summary['found'])} of {summary['n_candidates']} features predict the EEG (corrected p <= {summary['level']:g})"]
+    found, n = len(summary["found"]), summary["n_candidates"]
+    lines = [f"{found} of {n} features predict the EEG (corrected p <= {summary['level']:g})"]
     if "planted" in summary:
         hits = sum(row["found"] for row in summary["planted"])
         lines.append(f"planted features found over their dipoles: {hits} of {len(summary['planted'])}")
-        lines.append(f"decoys among the discoveries: {summary['n_decoys_found']} of {len(summary['found'])}")
+        lines.append(f"decoys among the discoveries: {summary['n_decoys_found']} of {found}")
     if summary.get("latency_error_ms") is not None:
         lines.append(f"largest error of a peak latency: {summary['latency_error_ms']:.1f} ms")
     return lines

@@ -48,9 +48,10 @@ def _answer(results: Results, summary: dict[str, Any]) -> Section:
     if results.verdict is None:
         return Section("The answer", (Facts(tuple(facts)),))
     planted = summary["planted"]
-    hits, low_high = sum(row["found"] for row in planted), summary["decoy_share_interval"]
+    hits = sum(row["found"] for row in planted)
     facts.append(Fact(f"{hits} of {len(planted)}", "planted features found", "at sensors over their dipoles"))
-    note = f"of {summary['n_decoys']} hidden; 95 % interval of the share: {100 * low_high[0]:.0f} to {100 * low_high[1]:.0f} %"
+    low, high = (100 * share for share in summary["decoy_share_interval"])
+    note = f"of {summary['n_decoys']} hidden; 95 % interval of the share: {low:.0f} to {high:.0f} %"
     facts.append(Fact(f"{summary['n_decoys_found']} of {found}", "discoveries are decoys", note))
     if summary["latency_error_ms"] is not None:
         facts.append(Fact(f"{summary['latency_error_ms']:.1f} ms", "largest latency error", "peak of the response"))
@@ -58,12 +59,12 @@ def _answer(results: Results, summary: dict[str, Any]) -> Section:
         "The answer",
         (
             Text(
-                "The listeners are simulated, so the truth is known: a few features of the sparse coder drive dipoles in "
-                "a spherical head. The analysis saw only the sound and the EEG.",
+                "The listeners are simulated, so the truth is known: a few features of the sparse coder drive "
+                "dipoles in a spherical head. The analysis saw only the sound and the EEG.",
                 lead=True,
             ),
             Facts(tuple(facts)),
-            _planted_table(results),
+            _planted_table(results, results.verdict),
             Note(
                 "A discovery that was not planted is no error: a feature that rises and falls with a planted one does "
                 "predict the EEG when it stands alone. Errors are counted on decoys, features computed from sound that "
@@ -73,7 +74,7 @@ def _answer(results: Results, summary: dict[str, Any]) -> Section:
     )
 
 
-def _planted_table(results: Results) -> Table:
+def _planted_table(results: Results, verdict: Any) -> Table:
     rows = [
         {
             **row,
@@ -81,7 +82,7 @@ def _planted_table(results: Results) -> Table:
             "latency_ms": 1000 * row["latency"],
             "found_ms": 1000 * row["found_latency"],
         }
-        for row in results.verdict["planted"]
+        for row in verdict["planted"]
     ]
     columns = (
         Column("feature", "Planted feature"),
@@ -94,7 +95,9 @@ def _planted_table(results: Results) -> Table:
         Column("found_ms", "Found", unit="ms", kind="number", digits=0),
         Column("unique_rank", "Unique rank", kind="integer"),
     )
-    note = "Sensor: the best of the five over the dipole. Unique rank: place among all discoveries by unique contribution."
+    note = (
+        "Sensor: the best of the five over the dipole. Unique rank: place among all discoveries by unique contribution."
+    )
     return Table(tuple(rows), columns, caption="Planted against found", note=note)
 
 
@@ -152,7 +155,9 @@ def _where(results: Results) -> Section:
         marked=[over.get(name, ()) for name in names] if results.verdict else None,
     )
     alt = f"Scalp maps of held-out correlation for {len(names)} features, with significant sensors marked."
-    caption = "Held-out Pearson r of one-feature models, averaged over listeners. White dots: significant after correction."
+    caption = (
+        "Held-out Pearson r of one-feature models, averaged over listeners. White dots: significant after correction."
+    )
     rings = " Rings: the five sensors that see the planted dipole best." if results.verdict else ""
     return Section("Where", (Picture(figure, alt, caption + rings),))
 
@@ -192,8 +197,8 @@ def _chance(results: Results) -> Section:
     )
     text = (
         f"Null: {test.scheme}, {test.n_permutations} permutations, penalties chosen anew in each. {test.assumption}\n\n"
-        f"Correction: {test.correction}. The data's own arrangement counts as one of the permutations, so no p-value is "
-        f"below {1 / (1 + test.n_permutations):.4f}."
+        f"Correction: {test.correction}. The data's own arrangement counts as one of the permutations, so no p-value "
+        f"is below {1 / (1 + test.n_permutations):.4f}."
     )
     alt = "Histogram of the largest statistic of each permutation, and below it the features' statistics."
     blocks: list[Any] = [Text(text), Picture(figure, alt, "What chance alone reaches, and where the features stand.")]
@@ -220,11 +225,13 @@ def _unique(results: Results) -> Section:
     figure = contribution_ranking(scores, names=labels, highlighted=_planted_names(results))
     text = (
         f"What is lost in held-out r, at each feature's best sensor, when it alone is left out of a joint model with "
-        f"{parts[0].meta['baselines']} acoustic features and the {len(names)} strongest discoveries. A feature that merely "
-        f"rises and falls with another adds little."
+        f"{parts[0].meta['baselines']} acoustic features and the {len(names)} strongest discoveries. "
+        "A feature that merely rises and falls with another adds little."
     )
     alt = "Ranking of the discoveries by unique contribution, one mark per listener."
-    return Section("Is it the feature itself?", (Text(text), Picture(figure, alt, "Unique contribution of each discovery.")))
+    return Section(
+        "Is it the feature itself?", (Text(text), Picture(figure, alt, "Unique contribution of each discovery."))
+    )
 
 
 def _discoveries(results: Results, summary: dict[str, Any]) -> Section:
@@ -292,13 +299,14 @@ def _method(results: Results, summary: dict[str, Any]) -> Section:
 
     config, quality = results.study.config, results.one("coder-quality").meta
     lags, model = results.maps[0].lags, config.model
+    first, last = 1000 * lags.seconds[[0, -1]]
     where = "sound nobody heard" if "answer-key" in results.study.plan else "the study's own sound"
     text = (
-        f"Encoder `{config.encoder.source}`, hidden state {config.encoder.layer}. Sparse coder: mean active features per frame "
-        f"{quality['l0']:.1f}, explained variance {quality['explained_variance']:.2f}, alive "
+        f"Encoder `{config.encoder.source}`, hidden state {config.encoder.layer}. Sparse coder: mean active "
+        f"features per frame {quality['l0']:.1f}, explained variance {quality['explained_variance']:.2f}, alive "
         f"{quality['alive_share']:.0%} (measured on {quality['n_frames']} frames of {where}).\n\n"
-        f"Features active less than {model.min_per_second:g} times per second were left out before any response was seen. "
-        f"One lagged ridge model per feature and sensor, lags {1000 * lags.seconds[0]:.0f} to {1000 * lags.seconds[-1]:.0f} ms "
+        f"Features active less than {model.min_per_second:g} times per second were left out before any response was "
+        f"seen. One lagged ridge model per feature and sensor, lags {first:.0f} to {last:.0f} ms "
         f"at {float(lags.rate):g} Hz, {model.n_folds} folds over stories, penalty chosen inside the training stories. "
         f"{model.trim:g} s were cut from both ends of each story."
     )

@@ -64,6 +64,7 @@ class _Layout:
 
     @property
     def stimuli(self) -> tuple[str, ...]:
+        """Names of the stories, in order."""
         part = self.config.stimuli
         if isinstance(part, SyntheticStimuli):
             return tuple(f"story-{i + 1:02d}" for i in range(part.n_trials))
@@ -71,6 +72,7 @@ class _Layout:
 
     @property
     def subjects(self) -> tuple[str, ...]:
+        """Names of the listeners, in order."""
         part = self.config.listeners
         if isinstance(part, SimulatedListeners):
             return tuple(f"{i + 1:02d}" for i in range(part.n_listeners))
@@ -86,6 +88,7 @@ class _Layout:
         return isinstance(part, SimulatedListeners) and part.decoys
 
     def tasks(self) -> Iterator[Task]:
+        """Yield every piece of work."""
         for name in self.stimuli:
             yield self._stimulus(name)
             yield from self._coded("", name)
@@ -180,8 +183,7 @@ class _Layout:
         part, model = self.config.listeners, self.config.model
         if isinstance(part, FileListeners):
             file = self._file(next(entry.file for entry in part.recordings if entry.subject == subject))
-            settings = {"subject": subject}
-            yield self._task("recording", subject, listening.READ_RECORDING, settings, {}, files=(file,))
+            yield self._task("recording", subject, listening.READ_RECORDING, {"subject": subject}, {}, files=(file,))
         else:
             heard = {"codes": self._all("codes", self.stimuli), "stimuli": self._all("stimulus", self.stimuli)}
             settings = {"subject": subject, "seed": self.config.seed}
@@ -189,33 +191,32 @@ class _Layout:
         raw = {"recording": f"recording[{subject}]"}
         yield self._task("clean", subject, listening.CLEAN, self.config.cleaning, raw)
         yield self._task("quality", subject, listening.QUALITY, {}, {**raw, "clean": f"clean[{subject}]"})
-        settings = {"stimuli": self.stimuli, "lags": model.lags, "trim": model.trim}
+        window = {"stimuli": self.stimuli, "lags": model.lags, "trim": model.trim}
         inputs = {"recording": f"clean[{subject}]", "candidates": self._all("candidates", self.stimuli)}
-        yield self._task("design", subject, modelling.ALIGN, settings, inputs)
+        yield self._task("design", subject, modelling.ALIGN, window, inputs)
 
     def _models(self) -> Iterator[Task]:
         model, test, seed = self.config.model, self.config.test, self.config.seed
-        fitting = {"penalties": model.penalties, "n_folds": model.n_folds}
+        fitting: dict[str, Any] = {"penalties": model.penalties, "n_folds": model.n_folds}
+        drawing = {"seed": seed, "n_permutations": test.n_permutations}
         designs, shifts = self._all("design", self.subjects), self._all("shifts", self.subjects)
         for subject in self.subjects:
             design = {"design": f"design[{subject}]"}
             yield self._task("map", subject, modelling.MAP, fitting, design)
-            settings = {"seed": seed, "n_permutations": test.n_permutations}
-            yield self._task("shifts", subject, modelling.SHIFTS, settings, design)
+            yield self._task("shifts", subject, modelling.SHIFTS, drawing, design)
         blocks = tuple(f"{i + 1:02d}" for i in range(N_BLOCKS))
         for i, name in enumerate(blocks):
-            settings = {**fitting, "block": i, "n_blocks": N_BLOCKS}
-            yield self._task("null", name, modelling.ROTATE, settings, {"designs": designs, "shifts": shifts})
-        settings = {"n_permutations": test.n_permutations, "seed": seed}
-        inputs = {"design": designs[0], "blocks": self._all("null", blocks)}
-        yield Task("test", modelling.TEST, settings=settings, inputs=inputs)
+            block = {**fitting, "block": i, "n_blocks": N_BLOCKS}
+            yield self._task("null", name, modelling.ROTATE, block, {"designs": designs, "shifts": shifts})
+        nulls = {"design": designs[0], "blocks": self._all("null", blocks)}
+        yield Task("test", modelling.TEST, settings=drawing, inputs=nulls)
         found = {"test": "test", "maps": self._all("map", self.subjects)}
         yield Task("findings", modelling.FIND, settings={"level": test.level}, inputs=found)
         for subject in self.subjects:
-            settings = {"stimuli": self.stimuli, "n_candidates": test.n_candidates, "n_folds": model.n_folds}
-            inputs = {"design": f"design[{subject}]", "findings": "findings"}
-            inputs = {**inputs, "acoustics": self._all("acoustics", self.stimuli)}
-            yield self._task("unique", subject, modelling.CONTRIBUTE, settings, inputs)
+            joint = {"stimuli": self.stimuli, "n_candidates": test.n_candidates, "n_folds": model.n_folds}
+            features = {"findings": "findings", "acoustics": self._all("acoustics", self.stimuli)}
+            inputs = {"design": f"design[{subject}]", **features}
+            yield self._task("unique", subject, modelling.CONTRIBUTE, joint, inputs)
 
     def _verdict(self) -> Iterator[Task]:
         part, seed = self.config.listeners, self.config.seed

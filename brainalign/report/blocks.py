@@ -25,7 +25,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 class Drawable(Protocol):
     """A figure that can write itself (as Matplotlib's does)."""
 
-    def savefig(self, stream: Any, **options: Any) -> None:
+    @property
+    def savefig(self) -> Callable[..., Any]:
         """Write the figure into a stream."""
         ...
 

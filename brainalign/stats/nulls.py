@@ -59,7 +59,7 @@ def circular_shifts(
         shortest = int(np.argmin(free))
         raise ValueProblem(
             "a trial is too short for a circular-shift null",
-            got=f"trial {shortest}: {n_frames[shortest]} frames leave {max(0, int(free.min()))} shifts beyond {min_shift} frames",
+            got=f"trial {shortest}: {n_frames[shortest]} frames, {max(0, int(free.min()))} shifts beyond {min_shift}",
             fix=f"use trials of at least {2 * min_shift + MIN_POSITIONS} frames, or a shorter lag window",
         )
     if float(np.log2(free).sum()) < np.log2(10 * n_permutations):

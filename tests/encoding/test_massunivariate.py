@@ -14,7 +14,12 @@ from tests.encoding.designs import make_design
 
 def rescaled(design, *, x=1.0, y=1.0, offset=0.0):
     trials = [
-        Trial(t.name, type(t.x)(t.x.block(0, t.x.n_features) * np.float32(x), t.axis, t.x.features), t.y * y + offset, t.mask)
+        Trial(
+            t.name,
+            type(t.x)(t.x.block(0, t.x.n_features) * np.float32(x), t.axis, t.x.features),
+            t.y * y + offset,
+            t.mask,
+        )
         for t in design.trials
     ]
     return Design(tuple(trials), design.lags, design.channels, design.positions)

@@ -42,7 +42,7 @@ def test_everything_that_is_asked_for_is_pinned(project, pins):
 
 
 def test_what_is_imported_is_asked_for(project, package):
-    homes = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    homes = {"sklearn": "scikit-learn", "yaml": "pyyaml", "cycler": "matplotlib"}
     extras = {_name(item) for items in project["optional-dependencies"].values() for item in items}
     known = {_name(item) for item in project["dependencies"]} | extras | {"brainalign"}
     found = set()

@@ -33,7 +33,8 @@ def plant(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any)
     chosen = _choose_features(codes, inputs["selection"].arrays["columns"], planting, generator(seed, "planted"))
     rng = generator(seed, "planted", "responses")
     sites = rng.permutation(sorted(PLANTED_SITES))[: len(chosen)]
-    latencies = rng.permutation(np.linspace(*planting.latencies, len(chosen)).round(3))
+    earliest, latest = planting.latencies
+    latencies = rng.permutation(np.linspace(earliest, latest, len(chosen)).round(3))
     truth = [
         {"feature": codes[0].features[column], "site": str(site), "latency": float(latency)}
         for column, site, latency in zip(chosen, sites, latencies, strict=True)

@@ -48,6 +48,8 @@ def answer_key(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress:
     from brainalign.features.controls import mix_with_decoys
 
     played, unplayed = _candidates(inputs)
+    if unplayed is None:
+        raise ValueProblem("there are no decoys to tell apart", got="no unheard sound", fix="set listeners.decoys")
     _, key = mix_with_decoys([played], [unplayed], seed=settings["seed"])
     return Artefact("answer-key", key.to_json())
 
