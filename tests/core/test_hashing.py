@@ -5,7 +5,7 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ def test_values_become_plain_json():
         "number": np.float64(0.1),
         "none": None,
         "yes": True,
+        "file": Path("folder") / "file",
     }
     assert plain(value) == {
         "1": "1/3",
@@ -36,6 +37,7 @@ def test_values_become_plain_json():
         "number": 0.1,
         "none": None,
         "yes": True,
+        "file": "folder/file",
     }
 
 
