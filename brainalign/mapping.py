@@ -103,6 +103,8 @@ def null_test(design: Design, summaries: Iterable[NullSummary], *, n_permutation
         Any listener's: it names the features and channels.
     summaries
         From `null_summary`, block after block.
+    n_permutations, seed
+        What the shifts were drawn with; kept with the result.
     """
     summary = join(summaries)
     maxima = summary.maxima.max(axis=1)

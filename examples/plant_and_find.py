@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 import brainalign as ba
 from brainalign.audio.synth import synthesise_speech
 from brainalign.eeg.simulate import PLANTED_SITES, PlantedSource, ResponseKernel, simulate_listener
@@ -23,7 +25,7 @@ from brainalign.sae.settings import SaeTraining
 from brainalign.sae.train import train_sae
 
 N_STORIES, SECONDS, PAUSE, LAYER = 5, 40, 3, 2
-SITES, LATENCIES, MICROVOLTS = ("temporal_left", "parietal_right"), (0.12, 0.22), 3.0
+SITE_AND_LATENCY, MICROVOLTS = (("temporal_left", 0.12), ("parietal_right", 0.22)), 3.0
 
 
 def main() -> None:
@@ -39,18 +41,20 @@ def main() -> None:
 
     # The truth: two features, one dipole and one latency each.
     names = next(iter(features.values())).features
-    truth = dict(zip((names[len(names) // 3], names[2 * len(names) // 3]), zip(SITES, LATENCIES), strict=False))
+    truth = dict(zip((names[len(names) // 3], names[2 * len(names) // 3]), SITE_AND_LATENCY, strict=True))
     recording = listen(features, truth)
 
     # The analysis: sound and EEG in, maps out.
     design = ba.align(features, ba.clean(recording), lags=(-0.1, 0.4), trim=2)
     maps = ba.feature_maps(design, n_permutations=199, seed=0)
 
-    print(f"{(maps.p_corrected.min(axis=1) <= 0.05).sum()} of {len(maps.features)} features predict the EEG; strongest:")
+    n_found = (maps.p_corrected.min(axis=1) <= 0.05).sum()
+    print(f"{n_found} of {len(maps.features)} features predict the EEG; the strongest:")
     for row in (maps.to_rows()[f] for f in maps.strongest(5)):
         response = maps.trf[maps.features.index(row["feature"]), :, maps.channels.index(row["channel"])]
         latency = 1000 * peak_latency(response, design.lags)
-        told = f"planted: {truth[row['feature']]}" if row["feature"] in truth else ""
+        site, planted = truth.get(row["feature"], ("", 0.0))
+        told = f"planted: {site}, {1000 * planted:.0f} ms" if site else ""
         print(f"{row['feature']:>8}: r = {row['r']:.3f} at {row['channel']:<4} peak {latency:4.0f} ms  {told}".rstrip())
 
 
@@ -59,7 +63,7 @@ def listen(features: Mapping[str, ba.Trajectory], truth: Mapping[str, tuple[str,
     sources = [
         PlantedSource(
             name=name,
-            drives={story: (item.select([item.features.index(name)]).block(0, 1)[:, 0], item.axis) for story, item in features.items()},
+            drives={story: (one_feature(item, name), item.axis) for story, item in features.items()},
             kernel=ResponseKernel(latency=latency, width=0.06, undershoot=0.4),
             position=PLANTED_SITES[site].position,
             orientation=PLANTED_SITES[site].orientation,
@@ -70,6 +74,12 @@ def listen(features: Mapping[str, ba.Trajectory], truth: Mapping[str, tuple[str,
     onsets = {story: PAUSE + i * (SECONDS + PAUSE) for i, story in enumerate(features)}
     seconds = PAUSE + len(features) * (SECONDS + PAUSE)
     return ba.Recording.from_mne(simulate_listener(sources, onsets, seconds=seconds, seed=0, subject="01"))
+
+
+def one_feature(features: ba.Trajectory, name: str) -> np.ndarray:
+    """Return one feature's values, one per frame."""
+    column = features.features.index(name)
+    return features.block(column, column + 1)[:, 0]
 
 
 if __name__ == "__main__":

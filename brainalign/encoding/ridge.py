@@ -104,6 +104,8 @@ def build_nest(moments: FoldMoments, penalties: np.ndarray, *, dtype: type = np.
     penalties
         Relative penalties: multiples of the feature's variance in the training set times
         its number of frames, so that they mean the same for every feature.
+    dtype
+        Precision of the projections; the decompositions are float64.
     """
     n_folds = len(moments.n)
     outer = tuple(_training(moments, (k,), penalties, dtype=dtype) for k in range(n_folds))

@@ -18,7 +18,6 @@ REQUIRED = (
     "mne",
     "nilearn",
     "numpy",
-    "pooch",
     "pydantic",
     "pyyaml",
     "rich",

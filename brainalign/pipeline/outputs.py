@@ -143,6 +143,8 @@ def write_outputs(study: Study, store: Store, *, seconds: float | None = None) -
 
     Parameters
     ----------
+    study, store
+        A finished study and where its results are kept.
     seconds
         How long the work took; left out, the value of an earlier summary is kept.
     """

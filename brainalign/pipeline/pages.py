@@ -115,7 +115,9 @@ def _excerpt(results: Results) -> Any:
     stimulus = Stimulus.unpack(results.all("stimulus")[0])
     acoustics = Trajectory.unpack(results.all("acoustics")[0])
     design = results.designs[0]
-    trial, names = design.trials[0], _shown(results)
+    # Trials stand in the order of hearing, which need not be the configuration's.
+    trial = next(item for item in design.trials if item.name == stimulus.name)
+    names = _shown(results)
     columns = [design.features.index(name) for name in names]
     spikes = trial.x.select(np.array(columns))
     channel = int(results.test.z[columns[0]].argmax())
@@ -126,8 +128,15 @@ def _excerpt(results: Results) -> Any:
         features=Strand("features", trial.axis.times, spikes.block(0, len(columns)), labels),
         response=Strand(f"{design.channels[channel]} (µV)", trial.axis.times, trial.y[:, channel] / MICROVOLT),
         highlighted=_planted_names(results),
-        window=EXCERPT,
+        window=_window(float(trial.axis.times[0]), float(trial.axis.times[-1])),
     )
+
+
+def _window(first: float, last: float) -> tuple[float, float]:
+    """Place the excerpt inside a trial, as near to its usual place as the trial allows; seconds."""
+    length = EXCERPT[1] - EXCERPT[0]
+    start = max(first, min(EXCERPT[0], last - length))
+    return start, min(start + length, last)
 
 
 def _shown(results: Results) -> list[str]:
@@ -310,5 +319,7 @@ def _method(results: Results, summary: dict[str, Any]) -> Section:
         f"at {float(lags.rate):g} Hz, {model.n_folds} folds over stories, penalty chosen inside the training stories. "
         f"{model.trim:g} s were cut from both ends of each story."
     )
-    options = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    # Where results lie is no part of how they came about: the same study gives the same page anywhere.
+    kept = config.model_dump(mode="json", exclude={"out", "store"})
+    options = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
     return Section("How this was computed", (Text(text), Details("The whole configuration", (Listing(options),))))

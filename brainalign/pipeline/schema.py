@@ -156,4 +156,7 @@ class StudyConfig(Part):
             raise ValueError("cleaning.low must be below cleaning.high")
         if self.model.lags[0] > self.model.lags[1]:
             raise ValueError("model.lags must end after it begins")
+        n_stimuli = self.stimuli.n_trials if isinstance(self.stimuli, SyntheticStimuli) else len(self.stimuli.files)
+        if self.model.n_folds > n_stimuli:
+            raise ValueError(f"model.n_folds must be at most the number of stimuli, {n_stimuli}: whole stimuli are held out")
         return self

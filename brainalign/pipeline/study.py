@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brainalign.core.errors import MissingFile
+from brainalign.core.errors import MissingFile, UnreadableFile
 from brainalign.pipeline.outputs import write_outputs
 from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.reading import read_config
@@ -164,9 +164,7 @@ class _Layout:
         part = self.config.stimuli
         if isinstance(part, SyntheticStimuli):
             return part.seconds
-        import soundfile
-
-        return max(soundfile.info(self._file(path)).duration for path in part.files) + 1
+        return max(_seconds(self._file(path)) for path in part.files) + 1
 
     def _candidates(self) -> Iterator[Task]:
         rule = {"min_per_second": self.config.model.min_per_second}
@@ -235,3 +233,15 @@ class _Layout:
             yield Task("answer-key", modelling.ANSWER_KEY, settings={"seed": seed}, inputs=key)
             inputs["answer_key"] = "answer-key"
         yield Task("verdict", verdict.JUDGE, inputs=inputs)
+
+
+def _seconds(path: Path) -> float:
+    """Tell how long a sound file is from its header."""
+    import soundfile
+
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise UnreadableFile(
+            "a sound file cannot be read", got=f"{path.name}: {error}", fix="export it again as WAV or FLAC"
+        ) from error

@@ -57,6 +57,8 @@ def psd_before_after(
 
     Parameters
     ----------
+    before, after
+        Spectra of one recording (or of listeners' medians) before and after cleaning.
     passband
         Band kept by the filter in Hz, shaded.
     mains

@@ -56,6 +56,8 @@ def trf_panel(
         Shape ``(n_lags, n_channels)``, in `unit`.
     lags
         Shape ``(n_lags,)``, seconds; positive where the stimulus came earlier.
+    title
+        Written above.
     highlight
         Column of the thick channel; by default the one with the largest magnitude.
     channel
@@ -161,6 +163,8 @@ def trf_joint(
         Shape ``(n_lags,)``, seconds.
     channels, positions
         Sensor names and places in metres, head coordinates, shape ``(n_channels, 3)``.
+    title
+        Written above.
     peaks
         Up to five lags in seconds to map; by default the peaks of the spatial standard deviation.
     planted
@@ -204,6 +208,8 @@ def strongest_lags(coef: np.ndarray, *, n: int = 3, apart: int = 3, share: float
     ----------
     coef
         Shape ``(n_lags, n_channels)``.
+    n, apart
+        At most how many lags, and how many lags from each other.
     share
         Least strength (spatial standard deviation) of a peak, as a share of the largest.
     """
