@@ -7,12 +7,10 @@ are, ``--images`` where the pictures go). Nothing is computed again.
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from PIL import Image
 
 from brainalign.pipeline.outputs import Results
 from brainalign.pipeline.store import Store
@@ -21,7 +19,7 @@ from brainalign.plots.style import save_png
 from brainalign.plots.topomap import score_topomaps
 from brainalign.plots.trf import trf_grid
 
-DPI = 140
+DPI = 104
 N_SHOWN = 8
 MICROVOLT = 1e-6
 
@@ -34,7 +32,7 @@ def main() -> None:
     options.images.mkdir(parents=True, exist_ok=True)
     for name, figure in (("scalp_maps", scalp_maps(results)), ("response_functions", response_functions(results))):
         path = options.images / f"{name}.png"
-        path.write_bytes(small_png(figure))
+        path.write_bytes(save_png(figure, dpi=DPI))
         print(path)
 
 
@@ -45,13 +43,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the demonstration was run with --quick")
     parser.add_argument("--seed", type=int, default=None, help="the demonstration was run with this seed")
     return parser.parse_args()
-
-
-def small_png(figure: Figure) -> bytes:
-    """Return the figure as PNG of 256 colours, a third of the usual size."""
-    stream = io.BytesIO()
-    Image.open(io.BytesIO(save_png(figure, dpi=DPI))).convert("RGB").quantize(256).save(stream, "png", optimize=True)
-    return stream.getvalue()
 
 
 def shown(results: Results) -> tuple[list[int], list[str], list[dict[str, Any] | None]]:

@@ -22,7 +22,7 @@ from brainalign.audio.synth import synthesise_speech
 from brainalign.eeg.simulate import PLANTED_SITES, PlantedSource, ResponseKernel, simulate_listener
 
 RATE = 50
-N_STORIES, SECONDS, PAUSE = 5, 40, 3
+N_STORIES, SECONDS, PAUSE = 5, 30, 3
 REPORT = Path("runs/one_listener/maps.html")
 
 

@@ -24,7 +24,7 @@ from brainalign.features.select import active_features
 from brainalign.sae.settings import SaeTraining
 from brainalign.sae.train import train_sae
 
-N_STORIES, SECONDS, PAUSE, LAYER = 5, 40, 3, 2
+N_STORIES, SECONDS, PAUSE, LAYER = 5, 30, 3, 2
 SITE_AND_LATENCY, MICROVOLTS = (("temporal_left", 0.12), ("parietal_right", 0.22)), 3.0
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         encoder = load_encoder(write_untrained_hubert(Path(folder) / "encoder", seed=0))
         frames = {story.name: ba.encode(story, encoder, layer=LAYER) for story in stories}
-    coder = train_sae(list(frames.values()), SaeTraining(k=8, expansion=1, n_steps=400, learning_rate=1e-3), seed=0)
+    coder = train_sae(list(frames.values()), SaeTraining(k=8, expansion=1, n_steps=300, learning_rate=1e-3), seed=0)
     features = {name: coder.apply(item) for name, item in frames.items()}
     kept = active_features(list(features.values()), min_per_second=2)
     features = {name: item.select(kept) for name, item in features.items()}
@@ -46,7 +46,7 @@ def main() -> None:
 
     # The analysis: sound and EEG in, maps out.
     design = ba.align(features, ba.clean(recording), lags=(-0.1, 0.4), trim=2)
-    maps = ba.feature_maps(design, n_permutations=199, seed=0)
+    maps = ba.feature_maps(design, n_permutations=99, seed=0)
 
     n_found = (maps.p_corrected.min(axis=1) <= 0.05).sum()
     print(f"{n_found} of {len(maps.features)} features predict the EEG; the strongest:")

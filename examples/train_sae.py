@@ -32,13 +32,13 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             encoder, layer = load_encoder(write_untrained_hubert(Path(folder) / "encoder", seed=0)), 2
-        sounds = [synthesise_speech(f"story{i}", seconds=40, seed=i) for i in range(4)]
+        sounds = [synthesise_speech(f"story{i}", seconds=30, seed=i) for i in range(4)]
 
     # Hidden state 0 is the convolutional front end's output; k is the output of block k.
     *training, test = [ba.encode(sound, encoder, layer=layer) for sound in sounds]
 
     # On average 12 of the features are active in a frame.
-    settings = SaeTraining(k=12, expansion=4, n_steps=500, learning_rate=1e-3)
+    settings = SaeTraining(k=12, expansion=4, n_steps=300, learning_rate=1e-3)
     coder = train_sae(training, settings, seed=0)
 
     quality = measure_sae(coder, [test])

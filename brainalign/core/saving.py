@@ -7,6 +7,7 @@ from pathlib import Path
 from brainalign.core.artefact import Packable, read_artefact, write_artefact
 from brainalign.core.design import Design
 from brainalign.core.errors import BrainalignError, DamagedArtefact, unknown_name
+from brainalign.core.joint import JointResult
 from brainalign.core.recording import Recording
 from brainalign.core.result import EncodingResult, NullTest
 from brainalign.core.stimulus import Stimulus
@@ -18,6 +19,7 @@ KINDS: dict[str, type[Packable]] = {
     "recording": Recording,
     "design": Design,
     "encoding-result": EncodingResult,
+    "joint-result": JointResult,
     "null-test": NullTest,
 }
 

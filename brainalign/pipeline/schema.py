@@ -109,6 +109,12 @@ class CleaningPart(Part):
     bad_channels: bool = Field(True, description="Look for bad channels and interpolate them.")
     ocular: bool = Field(True, description="Regress the EOG channels out (needs at least one).")
 
+    @model_validator(mode="after")
+    def _band_is_not_empty(self) -> CleaningPart:
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+        return self
+
 
 class ModelPart(Part):
     """The lagged ridge models."""
@@ -122,6 +128,12 @@ class ModelPart(Part):
     n_folds: int = Field(4, ge=3, description="Folds over stimuli.")
     trim: float = Field(2.0, ge=0, description="Seconds cut from both ends of a trial (onset responses).")
     min_per_second: float = Field(1.0, ge=0, description="Features active less often are left out.")
+
+    @model_validator(mode="after")
+    def _window_is_not_empty(self) -> ModelPart:
+        if self.lags[0] > self.lags[1]:
+            raise ValueError("lags must end after they begin")
+        return self
 
 
 class TestPart(Part):
@@ -151,12 +163,9 @@ class StudyConfig(Part):
     test: TestPart = TestPart()
 
     @model_validator(mode="after")
-    def _listeners_can_hear(self) -> StudyConfig:
-        if self.cleaning.low >= self.cleaning.high:
-            raise ValueError("cleaning.low must be below cleaning.high")
-        if self.model.lags[0] > self.model.lags[1]:
-            raise ValueError("model.lags must end after it begins")
+    def _every_fold_has_a_stimulus(self) -> StudyConfig:
         n_stimuli = self.stimuli.n_trials if isinstance(self.stimuli, SyntheticStimuli) else len(self.stimuli.files)
         if self.model.n_folds > n_stimuli:
-            raise ValueError(f"model.n_folds must be at most the number of stimuli, {n_stimuli}: whole stimuli are held out")
+            got = f"model.n_folds is {self.model.n_folds} with {n_stimuli} stimuli"
+            raise ValueError(f"{got}; whole stimuli are held out, so give at most {n_stimuli}")
         return self

@@ -1,0 +1,72 @@
+"""The peak of a response between its samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brainalign.core.time import Lags
+from brainalign.encoding.peaks import peak_latency
+
+LAGS = Lags(-5, 20, 50)
+
+
+def parabola(peak: float, *, bend: float = -40.0, height: float = 3.0) -> np.ndarray:
+    return height + bend * (LAGS.seconds - peak) ** 2
+
+
+@given(st.floats(-0.05, 0.35), st.sampled_from([-1.0, 1.0]), st.floats(1e-9, 1e9))
+def test_a_parabola_is_met_exactly_whatever_its_sign_and_unit(peak, sign, unit):
+    # A bend so weak that the largest absolute value stays at the top.
+    response = sign * unit * parabola(peak, bend=-10.0)
+    assert peak_latency(response, LAGS) == pytest.approx(peak, abs=1e-9)
+
+
+@pytest.mark.parametrize("peak", [0.08, 0.123, 0.2, 0.2599])
+def test_a_smooth_response_of_brain_width_is_met_within_a_millisecond(peak):
+    response = np.exp(-0.5 * ((LAGS.seconds - peak) / 0.03) ** 2)
+    assert peak_latency(response, LAGS) == pytest.approx(peak, abs=1e-3)
+
+
+def test_the_deeper_trough_wins_over_the_peak():
+    response = np.zeros(LAGS.n)
+    response[[7, 15]] = 2.0, -3.0
+    assert peak_latency(response, LAGS) == pytest.approx(LAGS.seconds[15])
+
+
+def test_two_equal_neighbours_share_the_peak():
+    response = np.zeros(LAGS.n)
+    response[[10, 11]] = 1.0
+    assert peak_latency(response, LAGS) == pytest.approx(LAGS.seconds[[10, 11]].mean())
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_peak_at_the_edge_is_left_at_the_edge(at):
+    response = np.zeros(LAGS.n)
+    response[at] = 1.0
+    assert peak_latency(response, LAGS) == LAGS.seconds[at]
+
+
+def test_a_flat_response_peaks_at_the_first_lag():
+    assert peak_latency(np.zeros(LAGS.n), LAGS) == LAGS.seconds[0]
+
+
+def test_one_or_two_lags_are_no_parabola():
+    assert peak_latency(np.array([1.0]), Lags(3, 3, 50)) == pytest.approx(0.06)
+    assert peak_latency(np.array([1.0, 2.0]), Lags(0, 1, 50)) == pytest.approx(0.02)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=26, max_size=26))
+def test_the_refined_peak_stays_within_half_a_step_of_the_largest_sample(values):
+    response = np.array(values)
+    largest = int(np.abs(response).argmax())
+    assert abs(peak_latency(response, LAGS) - LAGS.seconds[largest]) <= 0.5 / 50 + 1e-12
+
+
+def test_the_response_is_not_touched():
+    response = parabola(0.1)
+    before = response.copy()
+    peak_latency(response, LAGS)
+    np.testing.assert_array_equal(response, before)
