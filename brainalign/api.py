@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainalign import mapping
 from brainalign.core.design import Design
 from brainalign.core.errors import ValueProblem
 from brainalign.core.recording import Recording
@@ -63,11 +64,21 @@ def load_sae(path: str | Path, *, layer: int | None = None) -> SparseCoder:
     return load(path, layer=layer)
 
 
-def read_eeg(path: str | Path, *, subject: str = "") -> Recording:
-    """Read a recording in any format that MNE reads."""
+def read_eeg(path: str | Path, *, subject: str = "", montage: str | None = None) -> Recording:
+    """Read a recording in any format that MNE reads.
+
+    Parameters
+    ----------
+    path
+        The file.
+    subject
+        Whose recording it is.
+    montage
+        One of MNE's standard montages, where the file holds no sensor positions (BDF and EDF never do).
+    """
     from brainalign.eeg.read import read_eeg as read
 
-    return read(path, subject=subject)
+    return read(path, subject=subject, montage=montage)
 
 
 def clean(
@@ -168,11 +179,11 @@ def feature_maps(
     Maps
         Scores, response functions and, if asked for, p-values per feature and channel.
     """
-    from brainalign import mapping
     from brainalign.encoding.massunivariate import PENALTIES
     from brainalign.encoding.massunivariate import feature_maps as fit
 
     listeners = (designs,) if isinstance(designs, Design) else tuple(designs)
+    mapping.require_alike(listeners)
     grid = PENALTIES if penalties is None else tuple(penalties)
     results = tuple(fit(design, penalties=grid, n_folds=n_folds) for design in listeners)
     if not n_permutations:
@@ -209,8 +220,8 @@ class Maps:
 
     @property
     def r(self) -> np.ndarray:
-        """Held-out Pearson r, averaged over folds and listeners, shape ``(n_features, n_channels)``."""
-        return np.mean([item.score for item in self.listeners], axis=0)
+        """Held-out Pearson r: folds' mean, listeners' Fisher mean, shape ``(n_features, n_channels)``."""
+        return mapping.group_score(self.listeners)
 
     @property
     def trf(self) -> np.ndarray:

@@ -12,16 +12,21 @@ from typing import Any
 import numpy as np
 
 from brainalign.core.design import Design
-from brainalign.core.errors import ShapeMismatch
-from brainalign.core.result import NullTest
+from brainalign.core.errors import ShapeMismatch, ValueProblem
+from brainalign.core.result import EncodingResult, NullTest
 from brainalign.core.seeds import generator
 from brainalign.encoding.massunivariate import rotated_scores
-from brainalign.stats.group import group_scores
+from brainalign.stats.group import fisher_mean, group_scores
 from brainalign.stats.maxstat import CORRECTION, corrected_p
 from brainalign.stats.nulls import SCHEMES, circular_shifts, decorrelation_frames, min_shift
 from brainalign.stats.permutation import NullSummary, join, summarise
 
 Report = Callable[[int, int, str], Any]
+
+
+def group_score(listeners: Sequence[EncodingResult]) -> np.ndarray:
+    """Average listeners' held-out r on Fisher's scale, shape ``(n_features, n_channels)``."""
+    return fisher_mean([listener.score for listener in listeners])
 
 
 def draw_shifts(design: Design, *, n_permutations: int, seed: int) -> tuple[np.ndarray, int]:
@@ -68,7 +73,7 @@ def null_summary(
     report
         Called with features done, features in all and their name.
     """
-    _require_alike(designs)
+    require_alike(designs)
     listeners = [
         rotated_scores(design, rotations, penalties=penalties, n_folds=n_folds)
         for design, rotations in zip(designs, shifts, strict=True)
@@ -76,7 +81,16 @@ def null_summary(
     return summarise(_counted(group_scores(listeners), designs[0].n_features, report))
 
 
-def _require_alike(designs: Sequence[Design]) -> None:
+def require_alike(designs: Sequence[Design]) -> None:
+    """Refuse listeners who could not be averaged: none at all, or with other features or channels.
+
+    Parameters
+    ----------
+    designs
+        One per listener.
+    """
+    if not designs:
+        raise ValueProblem("there must be at least one listener", got="none", fix="give one design per listener")
     first = designs[0]
     for design in designs[1:]:
         if (design.features, design.channels) != (first.features, first.channels):

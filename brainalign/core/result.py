@@ -159,7 +159,7 @@ class NullTest:
     observed
         The statistic of the data, shape ``(n_features, n_channels)``.
     null_mean, null_sd
-        Mean and standard deviation over the permutation group (the identity included), same shape.
+        Mean and standard deviation over the surrogates, same shape.
     p
         Uncorrected p-values, ``(1 + #{null >= observed}) / (1 + B)``, same shape.
     p_corrected

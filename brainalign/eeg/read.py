@@ -7,7 +7,7 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from brainalign.core.errors import MissingFile, NotFinite, UnreadableFile, ValueProblem
+from brainalign.core.errors import MissingFile, NotFinite, UnreadableFile, ValueProblem, unknown_name
 from brainalign.core.provenance import Provenance
 from brainalign.core.recording import Recording
 
@@ -31,7 +31,9 @@ ENDINGS = (
 )
 
 
-def read_eeg(path: str | Path, *, subject: str = "", session: str = "", run: str = "") -> Recording:
+def read_eeg(
+    path: str | Path, *, subject: str = "", session: str = "", run: str = "", montage: str | None = None
+) -> Recording:
     """Read an EEG file.
 
     Parameters
@@ -42,6 +44,9 @@ def read_eeg(path: str | Path, *, subject: str = "", session: str = "", run: str
         that must lie beside it.
     subject, session, run
         Whose recording it is.
+    montage
+        Name of one of MNE's standard montages (``"biosemi128"``, ``"standard_1005"``, ...) that
+        gives the sensors their positions where the file holds none (BDF and EDF never do).
 
     Returns
     -------
@@ -53,8 +58,25 @@ def read_eeg(path: str | Path, *, subject: str = "", session: str = "", run: str
     raw = _read_raw(path)
     _require_finite(raw, path)
     _require_volts(raw, path)
-    provenance = Provenance().then("read_eeg", file=path.name)
+    if montage is not None:
+        _place_sensors(raw, montage)
+    placed = {} if montage is None else {"montage": montage}
+    provenance = Provenance().then("read_eeg", file=path.name, **placed)
     return Recording.from_mne(raw, subject=subject, session=session, run=run, provenance=provenance)
+
+
+def _place_sensors(raw: mne.io.BaseRaw, montage: str) -> None:
+    known = mne.channels.get_builtin_montages()
+    if montage not in known:
+        raise unknown_name(montage, among=known, kind="standard montage")
+    try:
+        raw.set_montage(montage, match_case=False, verbose="error")
+    except ValueError as error:
+        raise ValueProblem(
+            f"the montage {montage!r} does not know all EEG channels",
+            got=str(error).splitlines()[0],
+            fix="choose the montage of this cap, rename the channels, or mark channels that are no EEG as such",
+        ) from error
 
 
 def _read_raw(path: Path) -> mne.io.BaseRaw:

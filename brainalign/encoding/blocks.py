@@ -119,9 +119,7 @@ class BlockMoments:
         return replace(self, **summed)
 
 
-def fold_moments(
-    design: Design, folds: np.ndarray, *, edges: Edges = "zero", dtype: type = np.float64
-) -> BlockMoments:
+def fold_moments(design: Design, folds: np.ndarray, *, edges: Edges = "zero", dtype: type = np.float64) -> BlockMoments:
     """Sum the lagged block moments of all features within folds.
 
     Parameters
@@ -177,6 +175,11 @@ def _trial_statistics(trial: Trial) -> tuple[int, np.ndarray, np.ndarray]:
         part = slice(start, start + step)
         square += np.sum((trial.y[part] - mean) ** 2, axis=0, where=trial.mask[part, None])
     return usable, mean, square
+
+
+def standardising_constants(design: Design) -> tuple[np.ndarray, np.ndarray]:
+    """Return each channel's mean and standard deviation over all usable frames; refuse constant channels."""
+    return _constants([_trial_statistics(trial) for trial in design.trials])
 
 
 def _constants(statistics: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

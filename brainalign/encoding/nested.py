@@ -1,4 +1,4 @@
-"""Which penalty would the training trials have chosen? Nested cross-validation over moments.
+"""Which penalty would the training trials have chosen? Nested cross-validation, never touching the data.
 
 For K folds there are K training sets without one fold and K(K-1)/2 without two. Training
 without folds i and j, and trying j, is part of choosing the penalty for held-out fold i, and
@@ -10,43 +10,79 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 
 from brainalign.encoding.blocks import BlockMoments, Centred
-from brainalign.encoding.solve import MERITS, fit_of
+from brainalign.encoding.solve import MERITS, Fit, fit_of
 
 Path = Callable[[Centred], Iterator[np.ndarray]]
 
 
-@dataclass(frozen=True, eq=False)
-class Views:
-    """Where the moments of training and held-out trials come from.
+class Problem(Protocol):
+    """Anything that can be trained without some folds and tried on them."""
 
-    Attributes
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        ...
+
+    def tries(self, out: tuple[int, ...]) -> Iterator[tuple[Fit, ...]]:
+        """Train without these folds; yield, candidate by candidate, the fit on each of them."""
+        ...
+
+    def final(self, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Train on all folds with each channel's candidate; return weights and intercept (standardised)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class MomentProblem:
+    """Models trained and tried on moments.
+
+    Parameters
     ----------
-    n_folds
-        Number of folds.
-    train
-        Gives the moments of all folds but these.
-    inner, outer
-        Give the moments of a fold that is held out to choose the penalty, or to report a score.
+    moments
+        To train on, and to choose by.
+    path
+        Gives a training set's weights, candidate by candidate.
+    held
+        To report scores on, if other than ``moments`` (another listener's, with the same folds).
     """
 
-    n_folds: int
-    train: Callable[[Sequence[int]], Centred]
-    inner: Callable[[int], Centred]
-    outer: Callable[[int], Centred]
+    moments: BlockMoments
+    path: Path
+    held: BlockMoments | None = None
 
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return self.moments.n_folds
 
-def views_of(moments: BlockMoments, *, held: BlockMoments | None = None) -> Views:
-    """Train and choose on one set of folds; report scores on the same folds of ``held`` (or of the same data)."""
-    outer = moments if held is None else held
+    def train(self, out: Sequence[int]) -> Centred:
+        """Return the moments of all folds but these."""
+        return self.moments.total([fold for fold in range(self.n_folds) if fold not in out])
 
-    def train(out: Sequence[int]) -> Centred:
-        return moments.total([fold for fold in range(moments.n_folds) if fold not in out])
+    def tried(self, out: Sequence[int]) -> list[Centred]:
+        """Return the moments of each held-out fold; a single one is reported, one of two chooses."""
+        source = self.held if self.held is not None and len(out) == 1 else self.moments
+        return [source.total([fold]) for fold in out]
 
-    return Views(moments.n_folds, train, lambda fold: moments.total([fold]), lambda fold: outer.total([fold]))
+    def tries(self, out: tuple[int, ...]) -> Iterator[tuple[Fit, ...]]:
+        """Train without these folds; yield, candidate by candidate, the fit on each of them."""
+        train, held = self.train(out), self.tried(out)
+        for weights in self.path(train):
+            yield tuple(fit_of(weights, train, moments) for moments in held)
+
+    def final(self, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Train on all folds with each channel's candidate; return weights and intercept (standardised)."""
+        train = self.train(())
+        weights = np.zeros_like(train.sxy)
+        for number, candidate in enumerate(self.path(train)):
+            chosen = choice == number
+            weights[:, chosen] = candidate[:, chosen]
+        return weights, train.y_mean - train.x_mean @ weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,45 +105,33 @@ class PathScores:
         return np.take_along_axis(self.outer[score], choice[:, None, :], axis=1)[:, 0]
 
 
-def path_scores(views: Views, path: Path, *, merit: str = "r", nested: bool = True) -> PathScores:
+def path_scores(problem: Problem, *, merit: str = "r", nested: bool = True) -> PathScores:
     """Score every candidate in every inner and outer fold.
 
     Parameters
     ----------
-    views
-        The moments.
-    path
-        Gives a training set's weights, candidate by candidate.
+    problem
+        What is trained and tried.
     merit
         By which candidates are judged: ``"r"`` or ``"r2"``.
     nested
-        Whether inner folds are wanted; without them candidates are judged by the outer scores.
+        Whether inner folds choose; without them candidates are judged by the outer scores, which flatters them.
     """
-    scores = [_tried(views, path, (fold,), views.outer, tuple(MERITS)) for fold in range(views.n_folds)]
-    outer = {name: np.array([found[0][name] for found in scores]) for name in MERITS}
+    tried = [_scores(problem, (fold,), tuple(MERITS))[0] for fold in range(problem.n_folds)]
+    outer = {name: np.array([scores[name] for scores in tried]) for name in MERITS}
     if not nested:
-        inner = np.broadcast_to(outer[merit].mean(axis=0), outer[merit].shape)
-        return PathScores(inner, outer)
+        return PathScores(np.broadcast_to(outer[merit].mean(axis=0), outer[merit].shape), outer)
     inner = np.zeros_like(outer[merit])
-    for pair in combinations(range(views.n_folds), 2):
-        found = _tried(views, path, pair, views.inner, (merit,))
-        for fold, scored in zip(pair[::-1], found, strict=True):
-            inner[fold] += scored[merit] / (views.n_folds - 1)
+    for pair in combinations(range(problem.n_folds), 2):
+        for fold, scores in zip(pair[::-1], _scores(problem, pair, (merit,)), strict=True):
+            inner[fold] += scores[merit] / (problem.n_folds - 1)
     return PathScores(inner, outer)
 
 
-def _tried(
-    views: Views, path: Path, out: tuple[int, ...], held_out: Callable[[int], Centred], names: tuple[str, ...]
-) -> list[dict[str, np.ndarray]]:
+def _scores(problem: Problem, out: tuple[int, ...], names: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
     """Train without some folds and score every candidate on each of them, ``(n_candidates, n_channels)``."""
-    train, held = views.train(out), [held_out(fold) for fold in out]
-    found: list[dict[str, list[np.ndarray]]] = [{name: [] for name in names} for _ in out]
-    for weights in path(train):
-        for rows, moments in zip(found, held, strict=True):
-            fit = fit_of(weights, train, moments)
-            for name in names:
-                rows[name].append(MERITS[name](fit, moments))
-    return [{name: np.array(values) for name, values in rows.items()} for rows in found]
+    fits = list(zip(*problem.tries(out), strict=True))
+    return [{name: np.array([MERITS[name](fit) for fit in fold]) for name in names} for fold in fits]
 
 
 def choose(merit: np.ndarray, *, per_channel: bool) -> np.ndarray:

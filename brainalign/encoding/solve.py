@@ -60,14 +60,15 @@ class Ridge:
             return
         shape = self.regulariser.shape(self.n_lags)
         for penalty in penalties:
-            yield solve_penalised(train.sxx, train.sxy, _block_penalty(penalty * unit, shape))
+            if penalty == 0:
+                yield from _eigen_path(train, np.zeros(1), unit)
+            else:
+                yield solve_penalised(train.sxx, train.sxy, _block_penalty(penalty * unit, shape))
 
     def column_units(self, train: Centred) -> np.ndarray:
         """Return what a penalty of 1 amounts to, column by column."""
         unit = np.empty(len(train.sxx))
-        for columns, value in zip(
-            self.groups, self.regulariser.units(train, self.groups, rate=self.rate), strict=True
-        ):
+        for columns, value in zip(self.groups, self.regulariser.units(train, self.groups, rate=self.rate), strict=True):
             unit[columns] = value
         return unit
 
@@ -83,7 +84,7 @@ def _block_penalty(unit: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def solve_penalised(sxx: np.ndarray, sxy: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    """Solve ``(Sxx + P) w = Sxy``; by least squares of smallest norm where P is nothing or the matrix is singular.
+    """Solve ``(Sxx + P) w = Sxy``; where that is singular, the solution of smallest norm.
 
     Parameters
     ----------
@@ -95,63 +96,77 @@ def solve_penalised(sxx: np.ndarray, sxy: np.ndarray, penalty: np.ndarray) -> np
     matrix, (n_features, n_lags, _) = sxx.copy(), penalty.shape
     at = np.arange(n_features)
     matrix.reshape(n_features, n_lags, n_features, n_lags)[at, :, at, :] += penalty
-    if penalty.any():
-        try:
-            factor = linalg.cho_factor(matrix, lower=True, check_finite=False)
-            return linalg.cho_solve(factor, sxy, check_finite=False)
-        except linalg.LinAlgError:
-            pass
-    return _smallest_norm(matrix, sxy)
+    try:
+        factor = linalg.cho_factor(matrix, lower=True, check_finite=False)
+    except linalg.LinAlgError:
+        return _smallest_norm(matrix, sxy)
+    return linalg.cho_solve(factor, sxy, check_finite=False)
 
 
 def _smallest_norm(matrix: np.ndarray, sxy: np.ndarray) -> np.ndarray:
     values, basis = np.linalg.eigh(matrix)
-    floor = len(values) * np.finfo(float).eps * max(values[-1], 0.0)
-    gains = np.divide(1.0, values, out=np.zeros_like(values), where=values > floor)
+    gains = np.divide(1.0, values, out=np.zeros_like(values), where=values > _floor(values))
     return basis @ (gains[:, None] * (basis.T @ sxy))
+
+
+def _floor(values: np.ndarray) -> float:
+    """Return below what an eigenvalue is rounding error."""
+    return float(len(values) * np.finfo(float).eps * max(values[-1], 0.0))
 
 
 def _eigen_path(train: Centred, penalties: np.ndarray, unit: np.ndarray) -> Iterator[np.ndarray]:
     width = 1 / np.sqrt(unit)
     values, basis = np.linalg.eigh(train.sxx * width[:, None] * width)
     values = np.clip(values, 0, None)
-    floor = len(values) * np.finfo(float).eps * values[-1]
     z = basis.T @ (width[:, None] * train.sxy)
     for penalty in penalties:
-        kept = values > (0.0 if penalty else floor)
+        kept = values > (0.0 if penalty else _floor(values))
         gains = np.divide(1.0, values + penalty, out=np.zeros_like(values), where=kept)
         yield width[:, None] * (basis @ (gains[:, None] * z))
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """How weights do on some trials, per channel: w'Sxy, w'Sxx w, and the mean error."""
+    """How weights do on held-out trials, per channel.
+
+    Attributes
+    ----------
+    product, power
+        w'Sxy and w'Sxx w of the held-out trials.
+    error
+        Mean of what the prediction misses.
+    syy, n
+        The response's centred sum of squares, and the number of frames.
+    """
 
     product: np.ndarray
     power: np.ndarray
     error: np.ndarray
+    syy: np.ndarray
+    n: float
 
 
 def fit_of(weights: np.ndarray, train: Centred, held: Centred) -> Fit:
     """Try weights on held-out trials."""
-    gap = (held.y_mean - train.y_mean) - (held.x_mean - train.x_mean) @ weights
     return Fit(
         product=np.einsum("xc,xc->c", weights, held.sxy),
         power=np.einsum("xc,xc->c", weights, held.sxx @ weights),
-        error=gap,
+        error=(held.y_mean - train.y_mean) - (held.x_mean - train.x_mean) @ weights,
+        syy=held.syy,
+        n=held.n,
     )
 
 
-def correlation(fit: Fit, held: Centred) -> np.ndarray:
+def correlation(fit: Fit) -> np.ndarray:
     """Return Pearson r per channel; 0 where prediction or response is constant."""
-    scale = np.sqrt(np.clip(fit.power, 0, None) * np.clip(held.syy, 0, None))
+    scale = np.sqrt(np.clip(fit.power, 0, None) * np.clip(fit.syy, 0, None))
     return np.divide(fit.product, scale, out=np.zeros_like(scale), where=scale > 0)
 
 
-def explained_variance(fit: Fit, held: Centred) -> np.ndarray:
-    """Return R2 per channel, the training set's intercept kept; 0 where the response is constant."""
-    left = fit.power - 2 * fit.product + held.n * fit.error**2
-    return np.divide(-left, held.syy, out=np.zeros_like(left), where=held.syy > 0)
+def explained_variance(fit: Fit) -> np.ndarray:
+    """Return R2 per channel, with the training set's intercept; 0 where the response is constant."""
+    left = fit.power - 2 * fit.product + fit.n * fit.error**2
+    return np.divide(-left, fit.syy, out=np.zeros_like(left), where=fit.syy > 0)
 
 
-MERITS: dict[str, Callable[[Fit, Centred], np.ndarray]] = {"r": correlation, "r2": explained_variance}
+MERITS: dict[str, Callable[[Fit], np.ndarray]] = {"r": correlation, "r2": explained_variance}

@@ -17,6 +17,7 @@ from brainalign.core.artefact import Artefact
 from brainalign.core.design import Design
 from brainalign.core.errors import StoreProblem
 from brainalign.core.result import EncodingResult, NullTest
+from brainalign.mapping import group_score
 from brainalign.stats.binomial import binomial_interval
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class Results:
 
     @cached_property
     def score(self) -> np.ndarray:
-        """Held-out r averaged over listeners, shape ``(n_features, n_channels)``."""
-        return np.mean([item.score for item in self.maps], axis=0)
+        """Held-out r, listeners' Fisher mean, shape ``(n_features, n_channels)``."""
+        return group_score(self.maps)
 
     @cached_property
     def coef(self) -> np.ndarray:

@@ -259,7 +259,10 @@ def _discoveries(results: Results, summary: dict[str, Any]) -> Section:
         Column("latency_ms", "Peak", unit="ms", kind="number", digits=0),
     )
     rest = len(summary["found"]) - len(rows)
-    note = "A dash instead of a peak: the response is largest at the window's edge."
+    note = (
+        "A dash instead of a peak: the response is largest at the window's edge. A peak before 0 ms: the feature comes "
+        "after one that the brain follows."
+    )
     note += f" {rest} more in summary.json." if rest > 0 else ""
     emphasise = "planted" if planted else ""
     return Section("All discoveries", (Table(rows, columns, note=note, emphasise=emphasise),))

@@ -91,6 +91,7 @@ class ListenerFile(Part):
 
     file: Path = Field(description="The recording, relative to the configuration file (any format that MNE reads).")
     subject: str = Field(description="Whose recording it is.")
+    montage: str | None = Field(None, description="MNE's standard montage, where the file holds no sensor positions.")
 
 
 class FileListeners(Part):
@@ -107,7 +108,7 @@ class CleaningPart(Part):
     low: float = Field(1.0, gt=0, description="Lower edge of the pass band, in Hz.")
     high: float = Field(15.0, gt=0, description="Upper edge of the pass band, in Hz.")
     bad_channels: bool = Field(True, description="Look for bad channels and interpolate them.")
-    ocular: bool = Field(True, description="Regress the EOG channels out (needs at least one).")
+    ocular: bool | None = Field(None, description="Regress the EOG channels out; left out: if there are any.")
 
     @model_validator(mode="after")
     def _band_is_not_empty(self) -> CleaningPart:

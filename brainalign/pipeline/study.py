@@ -123,7 +123,7 @@ class _Layout:
         return self._task("stimulus", name, sound.SYNTHESISE, settings, {})
 
     def _file(self, path: Path) -> Path:
-        whole = path if path.is_absolute() else self.base / path
+        whole = self.base / path.expanduser()
         if not whole.exists():
             raise MissingFile("the configuration names a file that does not exist", got=whole, fix="correct the path")
         return whole
@@ -180,8 +180,10 @@ class _Layout:
     def _listener(self, subject: str) -> Iterator[Task]:
         part, model = self.config.listeners, self.config.model
         if isinstance(part, FileListeners):
-            file = self._file(next(entry.file for entry in part.recordings if entry.subject == subject))
-            yield self._task("recording", subject, listening.READ_RECORDING, {"subject": subject}, {}, files=(file,))
+            entry = next(entry for entry in part.recordings if entry.subject == subject)
+            reading = {"subject": subject, "montage": entry.montage}
+            files = _with_companions(self._file(entry.file))
+            yield self._task("recording", subject, listening.READ_RECORDING, reading, {}, files=files)
         else:
             heard = {"codes": self._all("codes", self.stimuli), "stimuli": self._all("stimulus", self.stimuli)}
             settings = {"subject": subject, "seed": self.config.seed}
@@ -245,3 +247,12 @@ def _seconds(path: Path) -> float:
         raise UnreadableFile(
             "a sound file cannot be read", got=f"{path.name}: {error}", fix="export it again as WAV or FLAC"
         ) from error
+
+
+def _with_companions(file: Path) -> tuple[Path, ...]:
+    """Return a recording's file and those that belong to it: BrainVision, EEGLAB and split FIF have several.
+
+    All their contents enter the key: a changed ``.eeg`` beside an unchanged ``.vhdr`` is another recording.
+    """
+    beside = {*file.parent.glob(f"{file.stem}.*"), *file.parent.glob(f"{file.stem}-[0-9]*.fif")} - {file}
+    return (file, *sorted(path for path in beside if path.is_file()))

@@ -34,6 +34,7 @@ from brainalign.plots.style import (
 PLAUSIBLE_RADIUS = (0.06, 0.13)
 """Radii in metres that a head can have; MNE's default of 0.095 is used otherwise."""
 EDGE, GAP, BAR, LINE = 0.8, 3.0, 18.0, 3.4
+COLUMNS = {3: 3, 4: 4, 5: 5, 6: 3, 7: 4, 8: 4}
 """Left of the maps, between them, for the colour bar, and for one line of a title, in millimetres."""
 
 
@@ -226,9 +227,9 @@ def _rings(marked: Sequence[Sequence[str]] | None, *, n_features: int, head: Fla
 
 
 def _grid(titles: Sequence[str], *, has_key: bool) -> tuple[Figure, list[Axes]]:
-    """Lay the maps out in rows of at most four, each map square, in millimetres from the edge."""
+    """Lay the maps out in full rows where that can be, each map square, in millimetres from the edge."""
     n = len(titles)
-    width, columns = (SINGLE, n) if n <= 2 else (DOUBLE, min(n, 4 if n <= 8 else 5))
+    width, columns = (SINGLE, n) if n <= 2 else (DOUBLE, COLUMNS.get(n, 5))
     side = (width - EDGE - BAR - GAP * (columns - 1)) / columns
     side = min(side, 37.0)
     texts = wrapped(titles, characters=max(8, int(side * 0.72)))

@@ -137,7 +137,8 @@ def trf_grid(
             ax.tick_params(labelbottom=True)
             ax.set_xlabel("lag (ms)")
     figure.supylabel(unit, fontsize=7.5)
-    _key(figure, channel="strongest channel", has_planted=planted is not None, has_found=found is not None)
+    channel = "strongest channel" if highlights is None else "best channel"
+    _key(figure, channel=channel, has_planted=planted is not None, has_found=found is not None)
     return figure
 
 

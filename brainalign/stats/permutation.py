@@ -20,10 +20,11 @@ class NullSummary:
     ----------
     observed, mean, sd, p
         Per feature and channel, shape ``(n_features, n_channels)``; mean and sd over the
-        whole group, the data included.
+        surrogates.
     maxima
         Largest studentised statistic over channels, per member of the group and feature,
-        shape ``(1 + n_permutations, n_features)``; row 0 is the data.
+        shape ``(1 + n_permutations, n_features)``; row 0 is the data. Each member is
+        measured against all others, so that the data is one among equals.
     """
 
     observed: np.ndarray
@@ -48,9 +49,30 @@ def summarise(groups: Iterable[np.ndarray]) -> NullSummary:
 
 
 def _summarise_one(group: np.ndarray) -> tuple[np.ndarray, ...]:
-    mean, sd = group.mean(axis=0), group.std(axis=0)
-    studentised = (group - mean) / np.where(sd > 0, sd, np.inf)
-    return group[0], mean, sd, permutation_p(group), studentised.max(axis=1)
+    mean, sd = group[1:].mean(axis=0), group[1:].std(axis=0)
+    return group[0], mean, sd, permutation_p(group), studentised(group).max(axis=1)
+
+
+def studentised(group: np.ndarray) -> np.ndarray:
+    """Return each member's distance from the mean of the *other* members, in their standard deviations.
+
+    A member counted into its own group's spread could not be further than ``sqrt(n - 1)``
+    from the mean, however strong the effect. With ``u = (value - mean) / sd`` over all n,
+
+        z = u * sqrt(n / (n - 1)) / sqrt(1 - u^2 / (n - 1))
+
+    is the distance from the others. It is one increasing function of u for all members,
+    features and channels, so every p-value is the one that u gives.
+
+    Parameters
+    ----------
+    group
+        Shape ``(n, ...)``.
+    """
+    n, sd = len(group), group.std(axis=0)
+    u = (group - group.mean(axis=0)) / np.where(sd > 0, sd, np.inf)
+    room = np.maximum(1 - u**2 / (n - 1), 1e-12)
+    return u * np.sqrt(n / (n - 1) / room)
 
 
 def permutation_p(group: np.ndarray) -> np.ndarray:

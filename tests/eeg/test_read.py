@@ -103,3 +103,18 @@ def test_slow_drifts_of_unreferenced_electrodes_are_not_taken_for_microvolts(tmp
     raw = _raw()
     raw._data[:64] += np.linspace(0, 0.02, raw.n_times) + 0.03
     assert read_eeg(_saved(raw, tmp_path)).values.std() > 1e-3
+
+
+def test_a_montage_places_sensors_that_the_file_does_not(tmp_path, rng):
+    """BDF and EDF files never hold positions."""
+    info = mne.create_info(["Fz", "Cz", "Pz"], 128.0, "eeg")
+    raw = mne.io.RawArray(1e-5 * rng.standard_normal((3, 512)), info, verbose="error")
+    raw.save(tmp_path / "bare_raw.fif", verbose="error")
+    bare = read_eeg(tmp_path / "bare_raw.fif")
+    placed = read_eeg(tmp_path / "bare_raw.fif", montage="biosemi64")
+    assert np.isnan(bare.positions).all()
+    assert placed.positions[1, 2] > 0.08  # Cz is on top
+    with pytest.raises(UnknownName, match="standard montage"):
+        read_eeg(tmp_path / "bare_raw.fif", montage="biosemi46")
+    with pytest.raises(ValueProblem, match="does not know all EEG channels"):
+        read_eeg(tmp_path / "bare_raw.fif", montage="GSN-HydroCel-32")

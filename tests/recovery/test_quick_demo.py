@@ -33,7 +33,9 @@ def test_what_was_planted_is_found_where_and_when_it_was_planted(demo):
             assert row["sensor"] in row["sensors"]
             assert row["p_corrected"] <= summary["level"]
             assert abs(row["latency_error_ms"]) <= 20
-    assert summary["latency_error_ms"] == max(abs(row["latency_error_ms"]) for row in summary["planted"] if row["found"])
+    assert summary["latency_error_ms"] == max(
+        abs(row["latency_error_ms"]) for row in summary["planted"] if row["found"]
+    )
 
 
 def test_hardly_a_decoy_is_among_the_discoveries(demo):

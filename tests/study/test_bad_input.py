@@ -172,8 +172,8 @@ def cut_short(raw):
     return raw.crop(0, 120, include_tmax=False)
 
 
-def without_eyes(raw):
-    return raw.pick("eeg")
+def without_places(raw):
+    raw.set_montage(None)
 
 
 BAD_EEG = {
@@ -182,7 +182,7 @@ BAD_EEG = {
     "unmarked": (without_annotations, "design[02]", ["1 of 4 stimuli have no onset", "story-04"]),
     "renamed": (with_other_names, "design[02]", ["story-02", "Annotations: Story 2"]),
     "short": (cut_short, "design[02]", ["'story-04'"]),
-    "eyeless": (without_eyes, "clean[02]", ["EOG"]),
+    "unplaced": (without_places, "recording[02]", ["without a sensor position", "montage: "]),
 }
 
 
@@ -196,6 +196,12 @@ def test_a_recording_that_cannot_be_used(laboratory, what):
     results = {name for name in before if not name.startswith("index/")}
     assert {name: after[name] for name in results} == {name: before[name] for name in results}
     assert not list(laboratory.store.glob(".*.tmp")) + list(laboratory.store.glob("*/.*.tmp"))
+
+
+def test_eyes_that_are_asked_for_and_not_there(laboratory):
+    laboratory.spoil("02", lambda raw: raw.pick("eeg"))
+    laboratory.change(cleaning={"ocular": True})
+    assert_told(laboratory.run(), "(in clean[0", "EOG")
 
 
 def test_a_mended_recording_lets_the_study_go_on(laboratory, from_files, exported):
@@ -220,7 +226,9 @@ def test_an_unwritable_store_is_told_before_any_work(tmp_path):
 def test_a_report_that_cannot_be_written_leaves_the_results(tiny, tmp_path):
     (tmp_path / "file").write_text("in the way")
     arguments = ("--store", tiny.study.store_folder, "--out", tmp_path / "file" / "out")
-    assert_told(call("run", worlds.TINY, "--jobs", 1, *arguments), "a report cannot be written", "pick a writable folder")
+    assert_told(
+        call("run", worlds.TINY, "--jobs", 1, *arguments), "a report cannot be written", "pick a writable folder"
+    )
 
 
 def test_a_damaged_result_is_named_set_aside_and_made_again(laboratory, from_files):

@@ -17,7 +17,12 @@ def test_the_files_hold_what_was_simulated(tiny, from_files):
         np.testing.assert_array_equal(one.waveform, other.waveform)
     for made, read in zip(tiny.results.all("recording"), from_files.results.all("recording"), strict=True):
         one, other = Recording.unpack(made), Recording.unpack(read)
-        assert (one.channels, one.kinds, one.axis, one.subject) == (other.channels, other.kinds, other.axis, other.subject)
+        assert (one.channels, one.kinds, one.axis, one.subject) == (
+            other.channels,
+            other.kinds,
+            other.axis,
+            other.subject,
+        )
         # FIF keeps places as 32-bit floats, and annotations to some microseconds.
         np.testing.assert_allclose(one.positions, other.positions, atol=1e-7)
         np.testing.assert_allclose(one.values, other.values, rtol=1e-12)

@@ -8,6 +8,7 @@ import pytest
 
 from brainalign.core.result import EncodingResult
 from brainalign.core.trajectory import Trajectory
+from brainalign.mapping import group_score
 from brainalign.pipeline import pages
 from brainalign.pipeline.execute import execute
 from brainalign.pipeline.outputs import Results, write_outputs
@@ -37,7 +38,7 @@ def test_numbers_are_the_results(tiny):
     assert summary["n_candidates"] == len(test.features)
     significant = {name for name, p in zip(test.features, test.p_corrected.min(axis=1), strict=True) if p <= 0.05}
     assert {row["candidate"] for row in summary["found"]} == significant
-    score = np.mean([EncodingResult.unpack(item).score for item in tiny.results.all("map")], axis=0)
+    score = group_score([EncodingResult.unpack(item) for item in tiny.results.all("map")])
     for row in summary["found"]:
         assert row["r"] == score[test.features.index(row["candidate"]), test.channels.index(row["channel"])]
     assert [row["z"] for row in summary["found"]] == sorted((row["z"] for row in summary["found"]), reverse=True)

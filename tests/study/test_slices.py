@@ -101,7 +101,9 @@ def test_every_option_is_tested_here():
 
 
 def test_what_is_given_as_it_is_by_default_changes_nothing():
-    assert changed(keys_of(), keys_of(**{"cleaning.low": 1.0, "test.level": 0.05, "model.min_per_second": 1.0})) == set()
+    assert (
+        changed(keys_of(), keys_of(**{"cleaning.low": 1.0, "test.level": 0.05, "model.min_per_second": 1.0})) == set()
+    )
 
 
 def test_one_more_listener_leaves_the_others_as_they_are():
@@ -135,7 +137,10 @@ def test_a_files_content_counts_and_its_name_and_place_do_not(exported, tmp_path
     (folder / "sub-02_eeg.fif").unlink()
     (folder / "sub-02_eeg.fif").write_bytes((exported.parent / "sub-02_eeg.fif").read_bytes() + b"\0")
     after = load_study(folder / exported.name, {}).plan.keys
-    assert {name for name in before if before[name] != after[name] and name.endswith("]")} >= {"recording[02]", "clean[02]"}
+    assert {name for name in before if before[name] != after[name] and name.endswith("]")} >= {
+        "recording[02]",
+        "clean[02]",
+    }
     assert before["recording[01]"] == after["recording[01]"]
     assert before["map[01]"] == after["map[01]"]
 

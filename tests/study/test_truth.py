@@ -106,7 +106,19 @@ def test_the_designs_bands_trials_and_history_tell_nothing(tiny):
 def test_another_planting_changes_the_eeg_and_nothing_before_it(tiny):
     other = worlds.tiny(tiny.study.out_folder, listeners__planting__microvolts=1.0).plan
     before = ("stimulus", "frames", "coder", "codes", "selection", "candidates", "acoustics", "answer-key")
-    after = ("planting", "recording", "clean", "quality", "design", "map", "shifts", "null", "test", "findings", "unique")
+    after = (
+        "planting",
+        "recording",
+        "clean",
+        "quality",
+        "design",
+        "map",
+        "shifts",
+        "null",
+        "test",
+        "findings",
+        "unique",
+    )
     for task in other:
         same = other.key(task.name) == tiny.study.plan.key(task.name)
         if kind(task.name) in after or task.name == "verdict":

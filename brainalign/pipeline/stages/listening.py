@@ -114,10 +114,23 @@ def _onsets(stimuli: list[Stimulus], rng: np.random.Generator) -> dict[str, Frac
 
 
 def read_recording(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Read one listener's recording from disk."""
+    """Read one listener's recording from disk; without sensor positions nothing could be drawn in the end."""
     from brainalign.eeg.read import read_eeg
 
-    return read_eeg(files[0], subject=settings["subject"]).pack()
+    recording = read_eeg(files[0], subject=settings["subject"], montage=settings["montage"])
+    placed = np.isfinite(recording.positions).all(axis=1)
+    lost = [
+        name
+        for name, kind, is_placed in zip(recording.channels, recording.kinds, placed, strict=True)
+        if kind == "eeg" and not is_placed
+    ]
+    if lost:
+        raise ValueProblem(
+            f"{recording.label} holds EEG channels without a sensor position",
+            got=f"{len(lost)} of {recording.kinds.count('eeg')}: {', '.join(lost[:6])}",
+            fix="name the cap in the configuration, e.g. montage: biosemi64, and mark channels that are no EEG as such",
+        )
+    return recording.pack()
 
 
 def clean_recording(settings: CleaningPart, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:

@@ -119,10 +119,12 @@ def correct_group(settings: Any, inputs: Any, *, files: tuple[Path, ...], progre
 
 def find(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
     """List the features that survived correction, strongest first, with place and latency."""
+    from brainalign.mapping import group_score
+
     test = NullTest.unpack(inputs["test"])
     maps = [EncodingResult.unpack(item) for item in inputs["maps"]]
     coef = np.mean([item.coef for item in maps], axis=0)
-    score = np.mean([item.score for item in maps], axis=0)
+    score = group_score(maps)
     rows = []
     for f in np.flatnonzero(test.p_corrected.min(axis=1) <= settings["level"]):
         best = int(test.z[f].argmax())

@@ -9,7 +9,6 @@ import numpy as np
 
 from brainalign.core.artefact import Artefact
 from brainalign.core.result import EncodingResult, NullTest
-from brainalign.core.time import Lags
 from brainalign.pipeline.stage import Stage
 
 N_SENSORS_OVER = 5
@@ -27,11 +26,12 @@ def judge(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any)
     maps = [EncodingResult.unpack(item) for item in inputs["maps"]]
     key, truth = inputs["answer_key"].meta if "answer_key" in inputs else None, inputs["planting"].meta
     candidate = _candidate_of(test.features, key)
-    coef = np.mean([item.coef for item in maps], axis=0)
-    rows = [
-        _judge_one(entry, candidate[entry["feature"]], test, coef, maps[0].lags, level=findings["level"])
-        for entry in truth["planted"]
-    ]
+    level, rows = findings["level"], []
+    for entry in truth["planted"]:
+        name = candidate[entry["feature"]]
+        rows.append(
+            {**entry, "candidate": name, **_judge_one(entry, test.features.index(name), test, maps, level=level)}
+        )
     _add_contributions(rows, inputs["unique"], test)
     decoys = set(_decoys(test.features, key))
     found = [row["feature"] for row in findings["found"]]
@@ -59,22 +59,18 @@ def _decoys(features: tuple[str, ...], key: Any) -> list[str]:
     return [name for name, is_decoy in zip(features, flags, strict=True) if is_decoy]
 
 
-def _judge_one(
-    entry: Any, candidate: str, test: NullTest, coef: np.ndarray, lags: Lags, *, level: float
-) -> dict[str, Any]:
+def _judge_one(entry: Any, f: int, test: NullTest, maps: list[EncodingResult], *, level: float) -> dict[str, Any]:
     from brainalign.encoding.peaks import peak_latency
+    from brainalign.mapping import group_score
 
-    f = test.features.index(candidate)
     over = sensors_over(entry["site"], test.channels)
     best = over[int(test.z[f, over].argmax())]
-    latency = peak_latency(coef[f, :, best], lags)
+    latency = peak_latency(np.mean([item.coef[f, :, best] for item in maps], axis=0), maps[0].lags)
     return {
-        **entry,
-        "candidate": candidate,
         "sensors": [test.channels[c] for c in over],
         "sensor": test.channels[best],
         "z": float(test.z[f, best]),
-        "r": float(test.observed[f, best]),
+        "r": float(group_score(maps)[f, best]),
         "p_corrected": float(test.p_corrected[f, best]),
         "found": bool(test.p_corrected[f, best] <= level),
         "found_latency": latency,
