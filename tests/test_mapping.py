@@ -7,7 +7,10 @@ import pytest
 from scipy.signal import lfilter
 
 from brainalign import mapping
+from brainalign.core.design import Design, Trial
 from brainalign.core.errors import ShapeMismatch, ValueProblem
+from brainalign.core.time import Lags, TimeAxis
+from brainalign.core.trajectory import Trajectory
 from brainalign.encoding.massunivariate import feature_maps
 from brainalign.stats.group import fisher_mean
 from tests.encoding.designs import make_design
@@ -57,14 +60,16 @@ def test_shifts_follow_the_name_and_not_the_data_of_the_listener(listeners, shif
         np.testing.assert_array_equal(again, shifts[0])
 
 
-def test_slower_responses_are_shifted_further():
-    design = make_design(np.random.default_rng(0), n_trials=3)
-    slow = [
-        replace(trial, y=lfilter([1], [1, -0.8], trial.y - trial.y.mean(axis=0), axis=0)) for trial in design.trials
-    ]
-    _, near = mapping.draw_shifts(design, n_permutations=9, seed=0)
-    _, far = mapping.draw_shifts(replace(design, trials=tuple(slow)), n_permutations=9, seed=0)
-    assert far > near
+def test_slower_responses_are_shifted_further(rng):
+    white = rng.standard_normal((3000, 2))
+    distances = []
+    for memory in (0.0, 0.9):
+        y = lfilter([1], [1, -memory], white, axis=0)
+        x = Trajectory(np.ones((3000, 1), dtype=np.float32), TimeAxis(50, 3000), ("f",))
+        design = Design((Trial("a", x, y, np.ones(3000, dtype=bool)),), Lags(0, 10, 50), ("p", "q"), np.zeros((2, 3)))
+        distances.append(mapping.draw_shifts(design, n_permutations=9, seed=0)[1])
+    assert distances[0] <= 11 + 2
+    assert distances[1] > distances[0] + 15
 
 
 def test_a_trial_too_short_to_be_rotated_is_refused(rng):

@@ -97,7 +97,9 @@ class JointResult:
         meta = artefact.meta
         return cls(
             **artefact.arrays,
-            **{name: tuple(meta[name]) for name in ("features", "channels", "bands")},
+            features=tuple(meta["features"]),
+            channels=tuple(meta["channels"]),
+            bands=tuple(meta["bands"]),
             lags=Lags.from_json(meta["lags"]),
             subject=meta["subject"],
             provenance=Provenance.from_json(meta["provenance"]),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from brainalign.core.time import Lags
 from brainalign.core.trajectory import Trajectory
 from brainalign.encoding.moments import Edges
 from brainalign.encoding.products import LaggedProducts
+from brainalign.encoding.standards import Standards, standardise
 
 _CHUNK_BYTES = 1 << 23
 
@@ -109,7 +111,7 @@ class BlockMoments:
             syy=sums["syy"] - sy * sy / n,
         )
 
-    def select(self, features: Sequence[int]) -> BlockMoments:
+    def select(self, features: Sequence[int] | np.ndarray) -> BlockMoments:
         """Return the moments of these features only."""
         at = (np.asarray(features, dtype=int)[:, None] * self.n_lags + np.arange(self.n_lags)).ravel()
         return replace(self, sx=self.sx[:, at], sxx=self.sxx[:, at[:, None], at], sxy=self.sxy[:, at])
@@ -119,7 +121,9 @@ class BlockMoments:
         return replace(self, **summed)
 
 
-def fold_moments(design: Design, folds: np.ndarray, *, edges: Edges = "zero", dtype: type = np.float64) -> BlockMoments:
+def fold_moments(
+    design: Design, folds: np.ndarray, *, edges: Edges = "zero", dtype: type = np.float64, centre_trials: bool = False
+) -> BlockMoments:
     """Sum the lagged block moments of all features within folds.
 
     Parameters
@@ -132,26 +136,26 @@ def fold_moments(design: Design, folds: np.ndarray, *, edges: Edges = "zero", dt
         What lies beyond a trial's ends.
     dtype
         Precision of the bulk products; sums are float64.
+    centre_trials
+        Whether to take each trial's own mean off its responses (else one constant per channel off all).
     """
     require_long_trials(design)
-    statistics = [_trial_statistics(trial) for trial in design.trials]
-    mean, scale = _constants(statistics)
-    n_folds, width, n_channels = int(folds.max()) + 1, design.n_features * design.lags.n, len(mean)
+    standards = standardise(design, centre_trials=centre_trials)
+    n_folds, width, n_channels = int(folds.max()) + 1, design.n_features * design.lags.n, len(design.channels)
     products = LaggedProducts(design.lags, edges == "circular", dtype)
     sxx, sxy = np.zeros((n_folds, width, width)), np.empty((n_folds, width, n_channels))
     sx, sy, syy = np.empty((n_folds, width)), np.zeros((n_folds, n_channels)), np.zeros((n_folds, n_channels))
     n, n_trials = np.zeros(n_folds), np.bincount(folds, minlength=n_folds)
     for fold in range(n_folds):
         members = np.flatnonzero(folds == fold)
-        gram, cross = _fold_products(design, members, products, (mean, scale), lost=sxx[fold])
+        gram, cross = _fold_products(design, members, products, standards, lost=sxx[fold])
         np.subtract(_block_toeplitz(gram), sxx[fold], out=sxx[fold])
         sxy[fold], sx[fold] = cross[:, :-1], cross[:, -1]
         for k in members:
-            usable, own, square = statistics[k]
-            n[fold] += design.trials[k].axis.n if products.wrap else usable
-            sy[fold] += usable * (own - mean) / scale
-            syy[fold] += (square + usable * (own - mean) ** 2) / scale**2
-    return BlockMoments(n, n_trials, sx, sy, sxx, sxy, syy, design.lags.n, mean, scale)
+            n[fold] += design.trials[k].axis.n if products.wrap else standards.n_usable[k]
+            sy[fold] += standards.sums[k]
+            syy[fold] += standards.squares[k]
+    return BlockMoments(n, n_trials, sx, sy, sxx, sxy, syy, design.lags.n, standards.mean, standards.scale)
 
 
 def require_long_trials(design: Design) -> None:
@@ -166,41 +170,11 @@ def require_long_trials(design: Design) -> None:
         )
 
 
-def _trial_statistics(trial: Trial) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return usable frames, mean and centred sum of squares per channel, reading the response in blocks."""
-    usable = int(np.count_nonzero(trial.mask))
-    mean = np.sum(trial.y, axis=0, dtype=np.float64, where=trial.mask[:, None]) / max(usable, 1)
-    square, step = np.zeros_like(mean), max(1, _CHUNK_BYTES // (8 * len(mean)))
-    for start in range(0, len(trial.y), step):
-        part = slice(start, start + step)
-        square += np.sum((trial.y[part] - mean) ** 2, axis=0, where=trial.mask[part, None])
-    return usable, mean, square
-
-
-def standardising_constants(design: Design) -> tuple[np.ndarray, np.ndarray]:
-    """Return each channel's mean and standard deviation over all usable frames; refuse constant channels."""
-    return _constants([_trial_statistics(trial) for trial in design.trials])
-
-
-def _constants(statistics: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    n = sum(usable for usable, _, _ in statistics)
-    mean = sum(usable * own for usable, own, _ in statistics) / max(n, 1)
-    square = sum(part + usable * (own - mean) ** 2 for usable, own, part in statistics)
-    scale = np.sqrt(square / max(n, 1))
-    if not np.all(scale > 1e-12 * np.abs(mean)):
-        raise ValueProblem(
-            "a channel is constant",
-            got=f"channel number {int(np.argmin(scale - 1e-12 * np.abs(mean)))} has no variance",
-            fix="mark it bad and interpolate it, or drop it",
-        )
-    return mean, scale
-
-
 def _fold_products(
     design: Design,
     members: np.ndarray,
     products: LaggedProducts,
-    constants: tuple[np.ndarray, np.ndarray],
+    standards: Standards,
     *,
     lost: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -209,30 +183,11 @@ def _fold_products(
     gram, cross = np.zeros((n_lags, n_x, n_x)), np.zeros((n_lags, n_x, n_columns))
     for k in members:
         trial = design.trials[k]
-        responses = _Standardised(trial, *constants, every_frame=products.wrap)
+        responses = partial(standards.read, k, trial, every_frame=products.wrap)
         products.add(trial.x, responses, into=(gram, cross), n_columns=n_columns)
         if not products.wrap:
             _add_lost_rows(trial, design.lags, lost)
     return gram, cross.transpose(1, 0, 2).reshape(-1, n_columns)
-
-
-@dataclass(frozen=True, eq=False)
-class _Standardised:
-    """Reads a trial's standardised responses (zero where unusable), with a last column that counts frames."""
-
-    trial: Trial
-    mean: np.ndarray
-    scale: np.ndarray
-    every_frame: bool
-
-    def __call__(self, start: int, stop: int) -> np.ndarray:
-        mask = self.trial.mask[start:stop]
-        out = np.empty((stop - start, len(self.mean) + 1))
-        np.subtract(self.trial.y[start:stop], self.mean, out=out[:, :-1])
-        out[:, :-1] /= self.scale
-        out[~mask, :-1] = 0
-        out[:, -1] = 1.0 if self.every_frame else mask
-        return out
 
 
 def _add_lost_rows(trial: Trial, lags: Lags, lost: np.ndarray) -> None:

@@ -42,3 +42,13 @@ def assign_folds(names: Sequence[str], n_folds: int) -> np.ndarray:
         )
     fold_of = {name: i % n_folds for i, name in enumerate(stimuli)}
     return np.array([fold_of[name] for name in names])
+
+
+def by_fold(values: Sequence[np.ndarray] | np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Add a per-trial quantity up within folds.
+
+    >>> by_fold(np.array([1.0, 2.0, 4.0]), np.array([0, 1, 0]))
+    array([5., 2.])
+    """
+    stacked = np.asarray(values)
+    return np.array([stacked[folds == k].sum(axis=0) for k in range(int(folds.max()) + 1)])

@@ -18,7 +18,8 @@ from itertools import combinations
 import numpy as np
 from scipy import linalg
 
-from brainalign.core.design import Design, Trial
+from brainalign.core.design import Design
+from brainalign.encoding.blocks import BlockMoments, fold_moments
 from brainalign.encoding.folds import assign_folds
 
 PENALTIES = (1e-2, 1e-1, 1e0, 1e1)
@@ -43,26 +44,6 @@ class UniqueContributions:
     alpha: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class _Moments:
-    """Centred-able moments summed within folds; columns are feature-major, lag-minor."""
-
-    n: np.ndarray
-    sx: np.ndarray
-    sy: np.ndarray
-    sxx: np.ndarray
-    sxy: np.ndarray
-    syy: np.ndarray
-
-    def total(self, folds: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return centred Sxx, Sxy and Syy of these folds together."""
-        index = list(folds)
-        n, sx, sy = self.n[index].sum(), self.sx[index].sum(axis=0), self.sy[index].sum(axis=0)
-        sxx = self.sxx[index].sum(axis=0) - np.outer(sx, sx) / n
-        sxy = self.sxy[index].sum(axis=0) - np.outer(sx, sy) / n
-        return sxx, sxy, self.syy[index].sum(axis=0) - sy**2 / n
-
-
 def unique_contributions(
     design: Design, *, kept: int = 0, penalties: Sequence[float] = PENALTIES, n_folds: int = 5
 ) -> UniqueContributions:
@@ -81,24 +62,26 @@ def unique_contributions(
         Folds over stimuli.
     """
     folds = assign_folds([trial.name for trial in design.trials], n_folds)
-    moments = _fold_moments(design, folds)
+    moments = fold_moments(design, folds, edges="circular", centre_trials=True)
     alpha = _choose_penalties(moments, np.asarray(penalties, dtype=float), n_lags=design.lags.n)
     parts = [_one_fold(moments, k, alpha[k], n_lags=design.lags.n, kept=kept) for k in range(n_folds)]
     full, unique = (np.mean(part, axis=0) for part in zip(*parts, strict=True))
     return UniqueContributions(full, unique, alpha)
 
 
-def _one_fold(moments: _Moments, fold: int, alpha: float, *, n_lags: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
-    sxx, sxy, _ = moments.total([k for k in range(len(moments.n)) if k != fold])
-    inverse = linalg.inv(_penalised(sxx, alpha, n_lags), assume_a="pos")
-    weights = inverse @ sxy
-    held_xx, held_xy, held_yy = moments.total([fold])
+def _one_fold(
+    moments: BlockMoments, fold: int, alpha: float, *, n_lags: int, kept: int
+) -> tuple[np.ndarray, np.ndarray]:
+    train, held = moments.total([k for k in range(moments.n_folds) if k != fold]), moments.total([fold])
+    inverse = linalg.inv(_penalised(train.sxx, alpha, n_lags), assume_a="pos")
+    weights = inverse @ train.sxy
+    held_xx, held_xy, held_yy = held.sxx, held.sxy, held.syy
     seen = held_xx @ inverse
     seen_weights = held_xx @ weights
     power = np.einsum("xc,xc->c", weights, seen_weights)
     product = np.einsum("xc,xc->c", weights, held_xy)
     full = _r(product, power, held_yy)
-    unique = np.empty((len(sxx) // n_lags - kept, len(full)))
+    unique = np.empty((moments.n_features - kept, len(full)))
     for i in range(len(unique)):
         block = slice((kept + i) * n_lags, (kept + i + 1) * n_lags)
         step = linalg.solve(inverse[block, block], weights[block], assume_a="pos")
@@ -122,48 +105,14 @@ def _penalised(sxx: np.ndarray, alpha: float, n_lags: int) -> np.ndarray:
     return sxx + np.diag(np.repeat(alpha * variance, n_lags))
 
 
-def _choose_penalties(moments: _Moments, penalties: np.ndarray, *, n_lags: int) -> np.ndarray:
-    n_folds = len(moments.n)
-    merit = np.zeros((n_folds, len(penalties)))
-    for pair in combinations(range(n_folds), 2):
-        sxx, sxy, _ = moments.total([k for k in range(n_folds) if k not in pair])
+def _choose_penalties(moments: BlockMoments, penalties: np.ndarray, *, n_lags: int) -> np.ndarray:
+    merit = np.zeros((moments.n_folds, len(penalties)))
+    for pair in combinations(range(moments.n_folds), 2):
+        train = moments.total([k for k in range(moments.n_folds) if k not in pair])
         held = [moments.total([fold]) for fold in pair]
         for a, alpha in enumerate(penalties):
-            weights = linalg.solve(_penalised(sxx, alpha, n_lags), sxy, assume_a="pos")
-            for outer, (held_xx, held_xy, held_yy) in zip(pair[::-1], held, strict=True):
-                power = np.einsum("xc,xc->c", weights, held_xx @ weights)
-                merit[outer, a] += _r(np.einsum("xc,xc->c", weights, held_xy), power, held_yy).mean()
+            weights = linalg.solve(_penalised(train.sxx, alpha, n_lags), train.sxy, assume_a="pos")
+            for outer, part in zip(pair[::-1], held, strict=True):
+                power = np.einsum("xc,xc->c", weights, part.sxx @ weights)
+                merit[outer, a] += _r(np.einsum("xc,xc->c", weights, part.sxy), power, part.syy).mean()
     return penalties[merit.argmax(axis=1)]
-
-
-def _fold_moments(design: Design, folds: np.ndarray) -> _Moments:
-    parts = [_trial_moments(design, trial) for trial in design.trials]
-
-    def summed(name: int) -> np.ndarray:
-        values = [part[name] for part in parts]
-        return np.array([sum(values[i] for i in np.flatnonzero(folds == k)) for k in range(folds.max() + 1)])
-
-    return _Moments(*(summed(name) for name in range(6)))
-
-
-def _trial_moments(design: Design, trial: Trial) -> tuple[np.ndarray, ...]:
-    """Moments under circular edges; responses at unusable frames count as at their mean."""
-    lags, x = design.lags, trial.x.block(0, trial.x.n_features).astype(np.float64)
-    y = np.asarray(trial.y, dtype=np.float64)
-    y = np.where(trial.mask[:, None], y - y[trial.mask].mean(axis=0), 0.0)
-    sxx = _block_gram(x, lags.n)
-    sxy = np.stack([np.roll(x, lag, axis=0).T @ y for lag in lags.samples], axis=1).reshape(-1, y.shape[1])
-    sx = np.repeat(x.sum(axis=0), lags.n)
-    return np.array(float(len(x))), sx, y.sum(axis=0), sxx, sxy, np.square(y).sum(axis=0)
-
-
-def _block_gram(x: np.ndarray, n_lags: int) -> np.ndarray:
-    """Return the circular lagged Gram matrix of all features: its blocks are Toeplitz."""
-    m = x.shape[1]
-    out = np.empty((m, n_lags, m, n_lags))
-    for distance in range(n_lags):
-        product = np.roll(x, distance, axis=0).T @ x
-        for i in range(n_lags - distance):
-            out[:, i + distance, :, i] = product
-            out[:, i, :, i + distance] = product.T
-    return out.reshape(m * n_lags, m * n_lags)

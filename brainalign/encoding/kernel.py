@@ -16,9 +16,10 @@ import numpy as np
 from brainalign.core.design import Design, Trial
 from brainalign.core.time import Lags
 from brainalign.core.trajectory import Trajectory
-from brainalign.encoding.blocks import Centred, require_long_trials, standardising_constants
+from brainalign.encoding.blocks import Centred, require_long_trials
 from brainalign.encoding.penalty import Regulariser, band_columns
 from brainalign.encoding.solve import Fit, Ridge
+from brainalign.encoding.standards import standardise
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ class KernelProblem:
         train, unit = self._train(rows)
         held = [np.flatnonzero(self.fold_of == fold) for fold in out]
         cross = [self._cross(at, rows, unit) for at in held]
-        for dual in self._duals(train):
+        for dual in self._duals(train, self.penalties):
             yield tuple(
                 _fit_of_prediction(kernel @ dual, self.response[at] - train.y_mean)
                 for kernel, at in zip(cross, held, strict=True)
@@ -68,10 +69,11 @@ class KernelProblem:
         """Train on all folds with each channel's candidate; return weights and intercept (standardised)."""
         train, unit = self._train(np.arange(len(self.fold_of)))
         dual = np.zeros_like(self.response)
-        for number, candidate in enumerate(self._duals(train)):
+        used = np.unique(choice)
+        for number, candidate in zip(used, self._duals(train, self.penalties[used]), strict=True):
             dual[:, choice == number] = candidate[:, choice == number]
         products = self._back(np.column_stack([dual, np.full(len(dual), 1 / len(dual))]))
-        weights, x_mean = products[:, :-1], products[:, -1]
+        weights, x_mean = products[:, :-1].copy(), products[:, -1]
         n_lags = self.design.lags.n
         for features, value in zip(band_columns(self.design).values(), unit, strict=True):
             weights.reshape(-1, n_lags, weights.shape[1])[features] /= value
@@ -99,9 +101,9 @@ class KernelProblem:
         columns = inner.mean(axis=0)
         return kernel - kernel.mean(axis=1, keepdims=True) - columns + columns.mean()
 
-    def _duals(self, train: Centred) -> Iterator[np.ndarray]:
+    def _duals(self, train: Centred, penalties: np.ndarray) -> Iterator[np.ndarray]:
         n = len(train.sxx)
-        return Ridge(Regulariser("ridge", "absolute"), [np.arange(n)], 1, 1.0).path(train, self.penalties)
+        return Ridge(Regulariser("ridge", "absolute"), [np.arange(n)], 1, 1.0).path(train, penalties)
 
     def _back(self, values: np.ndarray) -> np.ndarray:
         """Return ``X' values`` by shifted products, ``(n_columns, n_values)``."""
@@ -131,7 +133,8 @@ def kernel_problem(
         As in `KernelProblem`.
     """
     require_long_trials(design)
-    mean, scale = standardising_constants(design)
+    standards = standardise(design)
+    mean, scale = standards.mean, standards.scale
     sizes = [int(np.count_nonzero(trial.mask)) for trial in design.trials]
     response = np.vstack([(trial.y[trial.mask] - mean) / scale for trial in design.trials])
     kernels = np.array([_kernel(design.trials, at, design.lags) for at in band_columns(design).values()])
@@ -152,10 +155,8 @@ def _pair(one: Trial, x: Trajectory, other: Trial, z: Trajectory, lags: Lags) ->
     n, m = gram.shape
     out = np.zeros((n, m))
     for lag in lags.samples:
-        top, left = max(0, lag), max(0, lag)
-        low = max(0, -lag)
-        rows, columns = n - abs(lag), m - abs(lag)
-        out[top : top + rows, left : left + columns] += gram[low : low + rows, low : low + columns]
+        to, at, rows, columns = max(0, lag), max(0, -lag), n - abs(lag), m - abs(lag)
+        out[to : to + rows, to : to + columns] += gram[at : at + rows, at : at + columns]
     return out[np.ix_(one.mask, other.mask)]
 
 

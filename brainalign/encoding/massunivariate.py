@@ -11,68 +11,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from brainalign.core.design import Design
-from brainalign.core.errors import ShapeMismatch, ValueProblem
+from brainalign.core.errors import ShapeMismatch, ValueProblem, unknown_name
 from brainalign.core.result import EncodingResult
-from brainalign.encoding.folds import assign_folds
-from brainalign.encoding.moments import (
-    Edges,
-    Responses,
-    cross_correlation,
-    lagged_sums,
-    masked_gram,
-    prepare_responses,
-    ring_correlation,
-)
-from brainalign.encoding.ridge import FoldMoments, Nest, build_nest, nested_scores, penalty_scores, penalty_unit
+from brainalign.encoding.backend import NUMPY
+from brainalign.encoding.maps import Bench, final_weights, fit_block, make_bench, weights_at
+from brainalign.encoding.memory import Compute, blocks, each, in_order
+from brainalign.encoding.moments import Edges
+from brainalign.encoding.nest import nest_bytes
+from brainalign.encoding.rotations import Turn, make_ring, same_stimuli
+from brainalign.encoding.scoring import PenaltyPer, pick
 
 PENALTIES = (1e-2, 1e-1, 1e0, 1e1, 1e2)
-_COLUMNS_AT_ONCE = 2048
+_PER = ("channel", "feature", "all")
 
 
-@dataclass(frozen=True, eq=False)
-class _Bench:
-    """What stays the same for every feature of one listener."""
+@dataclass(frozen=True)
+class LagModel:
+    """What is left to choose about the model of one feature.
 
-    design: Design
-    responses: Responses
-    folds: np.ndarray
-    edges: Edges
-    dtype: type
+    Parameters
+    ----------
+    penalty_per
+        Who shares a penalty: ``"channel"``, none (one per feature and channel); ``"feature"``,
+        the channels of a feature, by their mean inner r; ``"all"``, every feature and channel
+        (`feature_maps` only).
+    basis
+        A basis of lag functions in place of one weight per lag (see `lag_basis`): a name
+        such as ``"hamming-50ms"`` or ``"spline-12"``, a matrix, or None.
+    """
 
-    @property
-    def n_folds(self) -> int:
-        return int(self.folds.max()) + 1
+    penalty_per: PenaltyPer = "channel"
+    basis: str | np.ndarray | None = None
 
-    def by_fold(self, values: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Add a per-trial quantity up within folds."""
-        stacked = np.asarray(values)
-        return np.array([stacked[self.folds == k].sum(axis=0) for k in range(self.n_folds)])
-
-    @property
-    def syy(self) -> np.ndarray:
-        """Centred sum of squares per fold and channel."""
-        sums, n = self.by_fold(self.responses.sums), self.by_fold(self.responses.n_usable)
-        return self.by_fold(self.responses.squares) - np.square(sums) / n[:, None]
-
-
-def _set_up(design: Design, *, n_folds: int, edges: Edges, dtype: type) -> _Bench:
-    folds = assign_folds([trial.name for trial in design.trials], n_folds)
-    _require_long_trials(design)
-    return _Bench(design, prepare_responses(design, edges=edges, dtype=dtype), folds, edges, dtype)
-
-
-def _require_long_trials(design: Design) -> None:
-    shortest = min(design.trials, key=lambda trial: trial.axis.n)
-    if shortest.axis.n <= 2 * design.lags.n:
-        raise ValueProblem(
-            "a trial is too short for the lag window",
-            got=f"trial {shortest.name!r}: {shortest.axis.n} frames for {design.lags.n} lags",
-            fix="drop the trial, or shorten the lag window",
-        )
+    def __post_init__(self) -> None:
+        if self.penalty_per not in _PER:
+            raise unknown_name(self.penalty_per, among=_PER, kind="way to share penalties")
 
 
 def feature_maps(
@@ -82,6 +60,8 @@ def feature_maps(
     n_folds: int = 5,
     edges: Edges = "zero",
     dtype: type = np.float32,
+    model: LagModel | None = None,
+    compute: Compute | None = None,
 ) -> EncodingResult:
     """Fit one lagged ridge model per feature to every channel.
 
@@ -90,7 +70,7 @@ def feature_maps(
     Parameters
     ----------
     design
-        Trials apart; sparse features stay sparse but for one at a time.
+        Trials apart; sparse features stay sparse but for one block at a time.
     penalties
         Candidate penalties, as multiples of the feature's own variance times the number
         of frames (so 1 shrinks a white feature's weights by half). Chosen per feature and
@@ -101,25 +81,24 @@ def feature_maps(
         What lies beyond a trial's ends: silence (``"zero"``) or its other end (``"circular"``).
     dtype
         Precision of the bulk products; the small algebra is always float64.
+    model
+        Who shares a penalty, and a lag basis.
+    compute
+        Memory budget, workers, device.
 
     Returns
     -------
     EncodingResult
     """
-    bench = _set_up(design, n_folds=n_folds, edges=edges, dtype=dtype)
-    grid = np.asarray(penalties, dtype=float)
-    n_features, n_channels, n_lags = design.n_features, len(design.channels), design.lags.n
-    scores = np.empty((bench.n_folds, n_features, n_channels), dtype=np.float32)
-    alpha = np.empty_like(scores)
-    coef = np.empty((n_features, n_lags, n_channels), dtype=np.float32)
-    coef_alpha = np.empty((n_features, n_channels), dtype=np.float32)
-    syy: np.ndarray = bench.syy.astype(dtype)
-    for f, columns in enumerate(_feature_columns(bench)):
-        moments = _moments(bench, columns, _identity_products(bench, columns))
-        nest = build_nest(moments, grid, dtype=dtype)
-        scores[:, f], choice = nested_scores(nest, moments.sxy.astype(dtype), syy)
-        alpha[:, f] = grid[choice]
-        coef[f], coef_alpha[f] = _final_weights(moments, nest, syy, scale=bench.responses.scale)
+    model, compute = model or LagModel(), compute or Compute()
+    grid = _penalty_grid(penalties)
+    _require_long_trials(design)
+    bench = make_bench(design, n_folds=n_folds, edges=edges, dtype=dtype, basis=model.basis, device=compute.device)
+    spans, n_workers = _map_blocks(bench, len(grid), compute)
+    shared = _shared_choices(bench, grid, spans, n_workers=n_workers) if model.penalty_per == "all" else None
+    work = partial(_map_block, bench, grid, per=model.penalty_per, shared=shared)
+    parts = list(zip(*in_order(work, spans, n_workers=n_workers), strict=True))
+    scores, alpha, coef, coef_alpha = (np.concatenate(parts[i], axis=axis) for i, axis in enumerate((1, 1, 0, 0)))
     return EncodingResult(
         scores=scores,
         alpha=alpha,
@@ -134,6 +113,66 @@ def feature_maps(
     )
 
 
+def _penalty_grid(penalties: Sequence[float]) -> np.ndarray:
+    grid = np.asarray(penalties, dtype=float)
+    if grid.ndim != 1 or not grid.size or not np.all(np.isfinite(grid) & (grid >= 0)):
+        raise ValueProblem(
+            "penalties must be finite and not negative", got=list(penalties), fix="give e.g. (0.1, 1, 10)"
+        )
+    return grid
+
+
+def _require_long_trials(design: Design) -> None:
+    shortest = min(design.trials, key=lambda trial: trial.axis.n)
+    if shortest.axis.n <= 2 * design.lags.n:
+        raise ValueProblem(
+            "a trial is too short for the lag window",
+            got=f"trial {shortest.name!r}: {shortest.axis.n} frames for {design.lags.n} lags",
+            fix="drop the trial, or shorten the lag window",
+        )
+
+
+def _map_blocks(bench: Bench, n_penalties: int, compute: Compute) -> tuple[list[tuple[int, int]], int]:
+    """Return blocks of features and how many to work on at once, within the budget."""
+    n_lags, n_channels, size = bench.lags.n, len(bench.scale), np.dtype(bench.dtype).itemsize
+    frames = max(trial.axis.n for trial in bench.design.trials)
+    spectra = bench.n_folds * (bench.cut.n_fft // 2 + 1) * n_channels * 2 * size
+    nest = nest_bytes(bench.halves, bench.n_folds, n_penalties)
+    bulk = bench.n_folds * n_channels * (4 * n_lags + 4 * n_penalties) * size
+    each = int(frames * 40 + 2 * spectra + nest + bulk)
+    fixed = 2 * sum(trial.y.size for trial in bench.design.trials) * 2 * size
+    per_block = compute.block_size(each, fixed=fixed)
+    return blocks(bench.design.n_features, per_block), compute.workers(each * per_block, fixed=fixed)
+
+
+def _map_block(
+    bench: Bench, grid: np.ndarray, span: tuple[int, int], *, per: PenaltyPer, shared: np.ndarray | None
+) -> tuple[np.ndarray, ...]:
+    fitted = fit_block(bench, grid, span)
+    if shared is None:
+        r, choice = pick(fitted.scores, NUMPY, per=per, n_channels=len(bench.scale))
+        coef, final = final_weights(bench, fitted, per=per)
+    else:
+        folds = np.arange(bench.n_folds)
+        r = fitted.scores.outer[folds, :, shared[:-1]]
+        choice, final = np.broadcast_to(shared[:-1, None, None], r.shape), np.full(r.shape[1:], shared[-1])
+        coef = weights_at(bench, fitted, final)
+    values = (r, grid[choice], coef, grid[final])
+    return tuple(value.astype(np.float32) for value in values)
+
+
+def _shared_choices(bench: Bench, grid: np.ndarray, spans: Sequence[tuple[int, int]], *, n_workers: int) -> np.ndarray:
+    """Return the penalty's number that serves all features and channels best inside each fold, and (last) over folds."""
+    parts = list(in_order(partial(_block_merit, bench, grid), spans, n_workers=n_workers))
+    merit, outer = (np.sum(part, axis=0) for part in zip(*parts, strict=True))
+    return np.append(merit.argmax(axis=1), outer.argmax())
+
+
+def _block_merit(bench: Bench, grid: np.ndarray, span: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    scores = fit_block(bench, grid, span).scores
+    return scores.merit.sum(axis=(1, 3), dtype=np.float64), scores.outer.sum(axis=(0, 1, 3), dtype=np.float64)
+
+
 def rotated_scores(
     design: Design,
     shifts: np.ndarray,
@@ -141,6 +180,9 @@ def rotated_scores(
     penalties: Sequence[float] = PENALTIES,
     n_folds: int = 5,
     dtype: type = np.float32,
+    model: LagModel | None = None,
+    compute: Compute | None = None,
+    stop_hopeless: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield, feature by feature, the scores under every rotation of the stimuli.
 
@@ -151,104 +193,79 @@ def rotated_scores(
     shifts
         Frames by which each trial's stimulus is moved later, circularly within the
         trial, shape ``(n_rotations, n_trials)``. A row of zeros is the data itself.
-    penalties, n_folds, dtype
+    penalties, n_folds, dtype, model, compute
         As in `feature_maps`; the penalty is chosen anew under every rotation.
+    stop_hopeless
+        After so many rotations scored as high as row 0, which must be the data, a channel
+        gets no more of them: its remaining rows are NaN, and its p-value is the
+        sequential one (Besag & Clifford 1991), ``stop_hopeless / rotations until then``
+        (see `brainalign.mapping.sequential_p`): exactly valid, and as sharp as the full
+        test where it matters. Not for max-statistics, which need every row. None: never stop.
 
     Yields
     ------
     numpy.ndarray
-        Held-out r averaged over folds, shape ``(n_rotations, n_channels)``, float32.
+        Held-out r averaged over folds, shape ``(n_rotations, n_channels)``.
     """
-    if shifts.ndim != 2 or shifts.shape[1] != len(design.trials):
-        raise ShapeMismatch(
-            "shifts must be rotations by trials",
-            got=shifts.shape,
-            fix=f"give one shift for each of {len(design.trials)} trials",
+    groups = rotated_listeners(
+        [design], [shifts], penalties=penalties, n_folds=n_folds, dtype=dtype, model=model, compute=compute,
+        stop_hopeless=stop_hopeless,
+    )  # fmt: skip
+    for (scores,) in groups:
+        yield scores
+
+
+def rotated_listeners(
+    designs: Sequence[Design],
+    shifts: Sequence[np.ndarray],
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    n_folds: int = 5,
+    dtype: type = np.float32,
+    model: LagModel | None = None,
+    compute: Compute | None = None,
+    stop_hopeless: int | None = None,
+) -> Iterator[list[np.ndarray]]:
+    """Yield, feature by feature, every listener's scores under that listener's rotations.
+
+    Listeners who heard the same trials in the same order share all that depends on the
+    stimulus alone. Parameters as in `rotated_scores`, with one design and one array of
+    shifts per listener.
+    """
+    model, compute, grid = model or LagModel(), compute or Compute(), _penalty_grid(penalties)
+    _require_rotatable(designs, shifts, model=model, stop_hopeless=stop_hopeless)
+    rings = [make_ring(d, n_folds=n_folds, dtype=dtype, basis=model.basis, device=compute.device) for d in designs]
+    turn = Turn(
+        stimuli=same_stimuli(designs),
+        designs=tuple(designs),
+        rings=tuple(rings),
+        shifts=tuple(shifts),
+        grid=grid,
+        per=model.penalty_per,
+        stop=stop_hopeless,
+    )
+    spans, n_workers = turn.plan(compute)
+    yield from each(turn.block, spans, n_workers=n_workers)
+
+
+def _require_rotatable(
+    designs: Sequence[Design], shifts: Sequence[np.ndarray], *, model: LagModel, stop_hopeless: int | None
+) -> None:
+    for design, rotations in zip(designs, shifts, strict=True):
+        _require_long_trials(design)
+        if rotations.ndim != 2 or rotations.shape[1] != len(design.trials):
+            raise ShapeMismatch(
+                "shifts must be rotations by trials",
+                got=rotations.shape,
+                fix=f"give one shift for each of {len(design.trials)} trials",
+            )
+        if stop_hopeless is not None and (stop_hopeless < 1 or np.any(rotations[0] != 0)):
+            raise ValueProblem(
+                "early stopping needs the data as its first rotation, and at least one exceedance",
+                got=f"stop_hopeless={stop_hopeless}, first shifts {rotations[0][:4]}",
+                fix="put a row of zeros first, and choose e.g. stop_hopeless=20",
+            )
+    if model.penalty_per == "all":
+        raise ValueProblem(
+            "rotations are scored feature by feature", got="penalty_per='all'", fix="use 'feature' or 'channel'"
         )
-    bench = _set_up(design, n_folds=n_folds, edges="circular", dtype=dtype)
-    grid = np.asarray(penalties, dtype=float)
-    syy: np.ndarray = bench.syy.astype(dtype)
-    step = max(1, _COLUMNS_AT_ONCE // len(design.channels))
-    for columns in _feature_columns(bench):
-        nest = build_nest(_moments(bench, columns, None), grid, dtype=dtype)
-        products = [ring_correlation(x, bench.responses, k) for k, x in enumerate(columns)]
-        parts = [
-            _rotation_scores(bench, nest, products, shifts[start : start + step], syy)
-            for start in range(0, len(shifts), step)
-        ]
-        yield np.concatenate(parts)
-
-
-def _rotation_scores(
-    bench: _Bench, nest: Nest, products: list[np.ndarray], shifts: np.ndarray, syy: np.ndarray
-) -> np.ndarray:
-    sxy = _windows(bench, products, shifts)
-    n_rotations, n_channels = len(shifts), syy.shape[1]
-    scores, _ = nested_scores(nest, sxy.reshape(*sxy.shape[:2], -1), np.tile(syy, (1, n_rotations)))
-    return scores.mean(axis=0).reshape(n_rotations, n_channels)
-
-
-def _windows(bench: _Bench, products: list[np.ndarray], shifts: np.ndarray) -> np.ndarray:
-    """Gather each rotation's window of the cross-correlation: ``(n_folds, n_lags + 1, n_rotations, n_channels)``."""
-    lags, n_channels = bench.design.lags, products[0].shape[1]
-    out = np.zeros((bench.n_folds, lags.n + 1, len(shifts), n_channels), dtype=products[0].dtype)
-    window = np.empty((lags.n, len(shifts), n_channels), dtype=out.dtype)
-    for k, product in enumerate(products):
-        at = (shifts[None, :, k] + lags.samples[:, None]) % len(product)
-        np.take(product, at, axis=0, out=window, mode="clip")
-        out[bench.folds[k], :-1] += window
-    out[:, -1] = bench.by_fold(bench.responses.sums)[:, None, :]
-    return out
-
-
-def _feature_columns(bench: _Bench) -> Iterator[list[np.ndarray]]:
-    """Yield one feature at a time as a list of its trials' values.
-
-    On a ring, taking a constant off changes no result (the intercept is free) and keeps
-    float32 products precise. Between silences it would put the constant in the silence.
-    """
-    trials = bench.design.trials
-    n_frames = sum(trial.axis.n for trial in trials)
-    for f in range(bench.design.n_features):
-        columns = [trial.x.block(f, f + 1)[:, 0] for trial in trials]
-        total = sum(float(column.sum(dtype=np.float64)) for column in columns)
-        mean = total / n_frames if bench.edges == "circular" else 0.0
-        yield [column.astype(bench.dtype) - bench.dtype(mean) for column in columns]
-
-
-def _identity_products(bench: _Bench, columns: list[np.ndarray]) -> np.ndarray:
-    samples = bench.design.lags.samples
-    correlate = ring_correlation if bench.edges == "circular" else cross_correlation
-    return np.array([correlate(x, bench.responses, k)[samples] for k, x in enumerate(columns)])
-
-
-def _moments(bench: _Bench, columns: list[np.ndarray], products: np.ndarray | None) -> FoldMoments:
-    lags, trials = bench.design.lags, bench.design.trials
-    pairs = list(zip(columns, trials, strict=True))
-    sxx = bench.by_fold([masked_gram(x, trial.mask, lags, edges=bench.edges) for x, trial in pairs])
-    sx = bench.by_fold([lagged_sums(x, trial.mask, lags, edges=bench.edges) for x, trial in pairs])
-    n = [trial.axis.n for trial in trials] if bench.edges == "circular" else bench.responses.n_usable
-    sxy = np.empty((bench.n_folds, lags.n + 1, 0))
-    if products is not None:
-        sxy = np.concatenate([bench.by_fold(products), bench.by_fold(bench.responses.sums)[:, None]], axis=1)
-    return FoldMoments(n=bench.by_fold(np.asarray(n, dtype=float)), sx=sx, sxx=sxx, sxy=sxy, syy=bench.syy)
-
-
-def _final_weights(
-    moments: FoldMoments, nest: Nest, syy: np.ndarray, *, scale: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit all trials with the penalty that predicts held-out folds best, per channel."""
-    dtype = syy.dtype
-    sxy, total = moments.sxy.astype(dtype), moments.sxy.sum(axis=0)
-    merit = np.zeros((len(nest.penalties), sxy.shape[2]), dtype=dtype)
-    for training in nest.outer:
-        (fold,) = training.folds_out
-        z = training.project @ (total.astype(dtype) - sxy[fold])
-        merit += penalty_scores(z, training, nest.scorings[(fold,), fold], sxy[fold], syy[fold])
-    best = merit.argmax(axis=0)
-    n, sx = moments.n.sum(), moments.sx.sum(axis=0)
-    values, basis = np.linalg.eigh(moments.sxx.sum(axis=0) - np.outer(sx, sx) / n)
-    values = np.clip(values, 0, None)
-    gains = 1 / (values[:, None] + nest.penalties[best][None, :] * penalty_unit(values))
-    centred = total[:-1] - np.outer(sx, total[-1]) / n
-    return basis @ (gains * (basis.T @ centred)) * scale, nest.penalties[best]

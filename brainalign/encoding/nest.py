@@ -143,6 +143,14 @@ def training_sets(n_folds: int) -> tuple[tuple[tuple[int, ...], ...], tuple[tupl
     return trainings, tuple((t, fold) for t, out in enumerate(trainings) for fold in out)
 
 
+def nest_bytes(halves: Halves, n_folds: int, n_penalties: int) -> int:
+    """Return roughly how much memory one feature's nest takes while it is built, in float64."""
+    trainings, scorings = training_sets(n_folds)
+    square = halves.n_parts * halves.height**2 * 8
+    tables = 6 * n_penalties * halves.n_parts * halves.height * 8 * len(trainings)
+    return (6 * len(trainings) + 12 * len(scorings)) * square + tables
+
+
 def build_nest(moments: FoldMoments, penalties: np.ndarray, *, halves: Halves, dtype: type = np.float32) -> Nest:
     """Decompose every training set of every feature once.
 

@@ -97,7 +97,7 @@ class LaggedProducts:
         for start in range(0, n, n_windows * hop):
             span = n_windows * hop
             head = self._read(rows, (start, start + span), n, n_x, wrap=False)
-            around = np.empty((span - hop + n_fft, n_x + n_columns), dtype=self.dtype)
+            around: np.ndarray = np.empty((span - hop + n_fft, n_x + n_columns), dtype=self.dtype)
             stop = start + len(around)
             around[:, :n_x] = self._read(rows, (start, stop), n, n_x, wrap=self.wrap)
             first = self.lags.first
@@ -110,7 +110,7 @@ class LaggedProducts:
     def _read(self, rows: Rows, span: tuple[int, int], n: int, n_columns: int, *, wrap: bool) -> np.ndarray:
         """Read frames of a signal that is surrounded by silence, or closed to a ring."""
         start, stop = span
-        out = np.zeros((stop - start, n_columns), dtype=self.dtype)
+        out: np.ndarray = np.zeros((stop - start, n_columns), dtype=self.dtype)
         turns = range(start // n, (stop - 1) // n + 1) if wrap else (0,)
         for turn in turns:
             low, high = max(start, turn * n), min(stop, (turn + 1) * n)
@@ -132,7 +132,7 @@ class LaggedProducts:
         step = max(1, _BLOCK_BYTES // (8 * into[1].shape[2]))
         for start in range(0, n, step):
             stop = min(start + step, n)
-            y = responses(start, stop).astype(self.dtype)
+            y: np.ndarray = responses(start, stop).astype(self.dtype)
             for i, lag in enumerate(lags.samples):
                 into[1][i] += ring[start - lag + reach : stop - lag + reach].T @ y
 

@@ -7,22 +7,23 @@ products in BLAS's kernel for small matrices (about twice as fast as the general
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from brainalign.encoding.backend import Array, Backend
+from brainalign.encoding.backend import NUMPY, Array, Backend
 from brainalign.encoding.nest import Halves, Nest
 
 PenaltyPer = Literal["channel", "feature", "all"]
 _SMALL_PRODUCT = 1_000_000
+_COLUMNS = 768
 
 
 def columns_at_once(halves: Halves, n_channels: int) -> int:
     """Return how many columns to score at once: whole rotations, products of at most a million multiplications."""
     widest = 2 * halves.height * (halves.height + 1)
-    return max(1, min(1024, _SMALL_PRODUCT // widest) // n_channels) * n_channels
+    return max(1, min(_COLUMNS, _SMALL_PRODUCT // widest) // n_channels) * n_channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,23 +136,49 @@ class Workspace:
             started.add(other)
 
 
+def on_device(nest: Nest, backend: Backend, feature: int | None = None) -> Nest:
+    """Return a nest (of one feature of the block) with its bulk matrices on a device."""
+    at = slice(None) if feature is None else slice(feature, feature + 1)
+    names = ("project", "held", "bend", "gains", "bend_gains")
+    return replace(nest, **{name: backend.put(getattr(nest, name)[at]) for name in names})
+
+
 def pick(scores: Scores, backend: Backend, *, per: PenaltyPer, n_channels: int) -> tuple[Array, Array]:
     """Return outer r at the penalty with the largest merit, and that penalty's number: ``(n_folds, n_features, n_columns)``.
 
-    ``per="feature"`` lets the channels of a feature (under one rotation) choose together, by their mean.
+    ``per="feature"`` lets the channels of a feature (under one rotation) choose together, by
+    their mean; ``"all"`` lets the features at hand choose together too. Of equals, the
+    smallest penalty is taken.
     """
-    merit = scores.merit
-    if per != "channel":
-        k, f, a, n = merit.shape
-        merit = merit.reshape(k, f, a, n // n_channels, n_channels)
-        merit = merit.mean(-1)[..., None] + 0 * merit
-        merit = merit.reshape(k, f, a, n)
-    best, r = merit[:, :, 0], scores.outer[:, :, 0]
-    choice = best != best
-    choice = 0 * choice
+    merit = scores.merit if per == "channel" else _together(scores.merit, per=per, n_channels=n_channels)
+    if backend.name == "numpy":
+        return _pick_fast(merit, scores.outer)
+    return _pick_in_turn(merit, scores.outer, backend)
+
+
+def _pick_fast(merit: np.ndarray, outer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mark the best and add up what is marked: ten times faster than choosing, and the same unless there are equals."""
+    marked = (merit == merit.max(axis=2, keepdims=True)).astype(merit.dtype)
+    if np.count_nonzero(marked) > marked.size // marked.shape[2]:
+        return _pick_in_turn(merit, outer, NUMPY)
+    choice = np.einsum("kfan,a->kfn", marked, np.arange(marked.shape[2], dtype=marked.dtype))
+    return np.multiply(outer, marked, out=marked).sum(axis=2), choice.astype(np.intp)
+
+
+def _pick_in_turn(merit: Array, outer: Array, backend: Backend) -> tuple[Array, Array]:
+    best, r = merit[:, :, 0], outer[:, :, 0]
+    choice = backend.where(best < best, 1, 0)
     for number in range(1, merit.shape[2]):
         better = merit[:, :, number] > best
         best = backend.where(better, merit[:, :, number], best)
-        r = backend.where(better, scores.outer[:, :, number], r)
+        r = backend.where(better, outer[:, :, number], r)
         choice = backend.where(better, number, choice)
     return r, choice
+
+
+def _together(merit: Array, *, per: PenaltyPer, n_channels: int) -> Array:
+    k, f, a, n = merit.shape
+    mean = merit.reshape(k, f, a, n // n_channels, n_channels).mean(-1)
+    if per == "all":
+        mean = mean.mean(1)[:, None]
+    return (mean[..., None] + 0 * merit.reshape(k, f, a, n // n_channels, n_channels)).reshape(k, f, a, n)

@@ -114,16 +114,20 @@ def toeplitz(first: np.ndarray) -> np.ndarray:
     return first[..., np.abs(index[:, None] - index[None, :])]
 
 
-def padded_grams(x: np.ndarray, mask: np.ndarray, lags: Lags) -> np.ndarray:
-    """Return lagged Gram matrices of many features over usable frames, ``(n_features, n_lags, n_lags)``, float64.
+def padded_moments(x: np.ndarray, mask: np.ndarray, lags: Lags) -> tuple[np.ndarray, np.ndarray]:
+    """Return Gram matrices ``(n_features, n_lags, n_lags)`` and sums ``(n_features, n_lags)`` over usable frames, float64.
 
-    The untruncated Toeplitz matrix, less what falls off the trial's ends and at unusable frames.
+    The untruncated Toeplitz matrix and sum, less what falls off the trial's ends and at unusable frames.
     """
-    n = len(x)
-    full = toeplitz(autocorrelations(x, lags.n, edges="zero"))
-    outside = np.concatenate([np.arange(min(lags.first, 0), 0), np.arange(n, n + max(lags.last, 0))])
-    lost = lagged_rows(x, np.concatenate([outside, np.flatnonzero(~mask)]), lags)
-    return full - lost.swapaxes(1, 2) @ lost
+    lost = lagged_rows(x, lost_frames(mask, lags), lags)
+    total = x.sum(axis=0, dtype=np.float64)[:, None]
+    return toeplitz(autocorrelations(x, lags.n, edges="zero")) - lost.swapaxes(1, 2) @ lost, total - lost.sum(axis=1)
+
+
+def lost_frames(mask: np.ndarray, lags: Lags) -> np.ndarray:
+    """Return the frames whose rows do not count though some shifted feature is there: beyond the ends, and unusable."""
+    before, after = np.arange(min(lags.first, 0), 0), np.arange(len(mask), len(mask) + max(lags.last, 0))
+    return np.concatenate([before, after, np.flatnonzero(~mask)])
 
 
 def lagged_rows(x: np.ndarray, frames: np.ndarray, lags: Lags) -> np.ndarray:
@@ -131,11 +135,3 @@ def lagged_rows(x: np.ndarray, frames: np.ndarray, lags: Lags) -> np.ndarray:
     at = frames[:, None] - lags.samples[None, :]
     rows = np.where(((at >= 0) & (at < len(x)))[..., None], x[np.clip(at, 0, len(x) - 1)], 0.0)
     return np.ascontiguousarray(np.moveaxis(rows, -1, 0), dtype=np.float64)
-
-
-def padded_sums(x: np.ndarray, mask: np.ndarray, lags: Lags) -> np.ndarray:
-    """Return the sums of the lagged columns over usable frames, ``(n_features, n_lags)``, float64."""
-    total = np.zeros((len(x) + 1, x.shape[1]))
-    np.cumsum(x, axis=0, dtype=np.float64, out=total[1:])
-    stop, start = np.clip(len(x) - lags.samples, 0, len(x)), np.clip(-lags.samples, 0, len(x))
-    return (total[stop] - total[start]).T - lagged_rows(x, np.flatnonzero(~mask), lags).sum(axis=1)

@@ -120,8 +120,9 @@ def _truth(verdict: Any) -> dict[str, Any]:
         "sensitivity": verdict["sensitivity"],
         "n_decoys": verdict["n_decoys"],
         "n_decoys_found": n_decoys_found,
-        "decoy_share": n_decoys_found / n_found if n_found else 0.0,
-        "decoy_share_interval": binomial_interval(n_decoys_found, n_found),
+        # Without decoys the share of false discoveries is not zero but unknown.
+        "decoy_share": n_decoys_found / max(n_found, 1) if verdict["n_decoys"] else None,
+        "decoy_share_interval": binomial_interval(n_decoys_found, n_found) if verdict["n_decoys"] else None,
         "latency_error_ms": max(errors) if errors else None,
     }
 
@@ -133,6 +134,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
     if "planted" in summary:
         hits = sum(row["found"] for row in summary["planted"])
         lines.append(f"planted features found over their dipoles: {hits} of {len(summary['planted'])}")
+    if summary.get("n_decoys"):
         lines.append(f"decoys among the discoveries: {summary['n_decoys_found']} of {found}")
     if summary.get("latency_error_ms") is not None:
         lines.append(f"largest error of a peak latency: {summary['latency_error_ms']:.1f} ms")

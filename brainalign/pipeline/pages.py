@@ -50,9 +50,17 @@ def _answer(results: Results, summary: dict[str, Any]) -> Section:
     planted = summary["planted"]
     hits = sum(row["found"] for row in planted)
     facts.append(Fact(f"{hits} of {len(planted)}", "planted features found", "at sensors over their dipoles"))
-    low, high = (100 * share for share in summary["decoy_share_interval"])
-    note = f"of {summary['n_decoys']} hidden; 95 % interval of the share: {low:.0f} to {high:.0f} %"
-    facts.append(Fact(f"{summary['n_decoys_found']} of {found}", "discoveries are decoys", note))
+    caution = (
+        "A discovery that was not planted is no error: a feature that rises and falls with a planted one does "
+        "predict the EEG when it stands alone."
+    )
+    if summary["n_decoys"]:
+        low, high = (100 * share for share in summary["decoy_share_interval"])
+        note = f"of {summary['n_decoys']} hidden; 95 % interval of the share: {low:.0f} to {high:.0f} %"
+        facts.append(Fact(f"{summary['n_decoys_found']} of {found}", "discoveries are decoys", note))
+        caution += (
+            " Errors are counted on decoys, features computed from sound that nobody heard: every decoy found is false."
+        )
     if summary["latency_error_ms"] is not None:
         facts.append(Fact(f"{summary['latency_error_ms']:.1f} ms", "largest latency error", "peak of the response"))
     return Section(
@@ -65,11 +73,7 @@ def _answer(results: Results, summary: dict[str, Any]) -> Section:
             ),
             Facts(tuple(facts)),
             _planted_table(results, results.verdict),
-            Note(
-                "A discovery that was not planted is no error: a feature that rises and falls with a planted one does "
-                "predict the EEG when it stands alone. Errors are counted on decoys, features computed from sound that "
-                "nobody heard: every decoy found is false."
-            ),
+            Note(caution),
         ),
     )
 

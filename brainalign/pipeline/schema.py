@@ -7,6 +7,7 @@ depends on it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,16 @@ class Part(BaseModel):
     """A part of the configuration: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """Return the first name that is given twice, if any."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 class SyntheticStimuli(Part):
@@ -32,6 +43,12 @@ class FileStimuli(Part):
 
     kind: Literal["files"]
     files: tuple[Path, ...] = Field(min_length=3, description="Sound files, relative to the configuration file.")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> FileStimuli:
+        if twice := _twice(path.stem for path in self.files):
+            raise ValueError(f"rename a file: {twice!r} names two sounds, and onsets could not be told apart")
+        return self
 
 
 class EncoderPart(Part):
@@ -99,6 +116,12 @@ class FileListeners(Part):
 
     kind: Literal["files"]
     recordings: tuple[ListenerFile, ...] = Field(min_length=1, description="One entry per listener.")
+
+    @model_validator(mode="after")
+    def _subjects_differ(self) -> FileListeners:
+        if twice := _twice(entry.subject for entry in self.recordings):
+            raise ValueError(f"give each listener one recording: subject {twice!r} has two")
+        return self
 
 
 class CleaningPart(Part):

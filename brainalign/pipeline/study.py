@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -254,5 +255,6 @@ def _with_companions(file: Path) -> tuple[Path, ...]:
 
     All their contents enter the key: a changed ``.eeg`` beside an unchanged ``.vhdr`` is another recording.
     """
-    beside = {*file.parent.glob(f"{file.stem}.*"), *file.parent.glob(f"{file.stem}-[0-9]*.fif")} - {file}
+    stem = escape(file.stem)
+    beside = {*file.parent.glob(f"{stem}.*"), *file.parent.glob(f"{stem}-[0-9]*.fif")} - {file}
     return (file, *sorted(path for path in beside if path.is_file()))

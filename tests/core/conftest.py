@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from brainalign.core.design import Design, Trial
+from brainalign.core.joint import JointResult
 from brainalign.core.provenance import Provenance
 from brainalign.core.recording import Recording
 from brainalign.core.result import EncodingResult, NullTest
@@ -89,6 +90,24 @@ def encoding_result(rng, positions) -> EncodingResult:
         lags=Lags(-2, 5, 50),
         features=FEATURES,
         channels=CHANNELS,
+        positions=positions,
+        subject="01",
+        provenance=DONE,
+    )
+
+
+@pytest.fixture
+def joint_result(rng, positions) -> JointResult:
+    return JointResult(
+        scores=rng.normal(size=(5, 3)),
+        alpha=rng.random((5, 2, 3)),
+        coef=rng.normal(size=(4, 8, 3)),
+        coef_alpha=rng.random((2, 3)),
+        intercept=rng.normal(size=3),
+        lags=Lags(-2, 5, 50),
+        features=FEATURES,
+        channels=CHANNELS,
+        bands=("acoustic", "rest"),
         positions=positions,
         subject="01",
         provenance=DONE,

@@ -14,6 +14,7 @@ EXAMPLES = {
     "recording": ["recording"],
     "design": ["design"],
     "encoding-result": ["encoding_result"],
+    "joint-result": ["joint_result"],
     "null-test": ["null_test"],
 }
 ITEMS = [name for names in EXAMPLES.values() for name in names]

@@ -9,7 +9,7 @@ import mne
 import numpy as np
 import pytest
 
-from brainalign.core.errors import MissingFile, NotFinite, UnreadableFile, ValueProblem
+from brainalign.core.errors import MissingFile, NotFinite, UnknownName, UnreadableFile, ValueProblem
 from brainalign.eeg.read import read_eeg
 from brainalign.eeg.simulate import simulate_listener
 

@@ -73,6 +73,7 @@ def test_the_size_of_a_block_does_not_matter(rng, monkeypatch):
     whole = fold_moments(design, np.zeros(5, dtype=int))
     monkeypatch.setattr("brainalign.encoding.products._BLOCK_BYTES", 1)
     monkeypatch.setattr("brainalign.encoding.blocks._CHUNK_BYTES", 1)
+    monkeypatch.setattr("brainalign.encoding.standards._CHUNK_BYTES", 1)
     parts = fold_moments(design, np.zeros(5, dtype=int))
     for name in ("sx", "sy", "sxx", "sxy", "syy"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-12, atol=1e-10)

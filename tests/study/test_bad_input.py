@@ -78,7 +78,7 @@ def laboratory(from_files, exported, tmp_path):
     for path in exported.parent.iterdir():
         if path.is_file():
             (folder / path.name).symlink_to(path)
-    shutil.copytree(from_files.study.store_folder, folder / "store")
+    worlds.twin(from_files.store, folder / "store")
     return Laboratory(folder)
 
 
@@ -113,6 +113,11 @@ def test_no_configuration_at_all(tmp_path):
         ({"test": {"n_permutations": 3}}, ["test.n_permutations: got 3"]),
         ({"model": {"n_folds": 5}}, ["model.n_folds is 5 with 4 stimuli", "give at most 4"]),
         ({"name": "../../etc"}, ["name: got '../../etc'"]),
+        ({"stimuli": {"kind": "files", "files": ["a/x.wav", "b/x.wav", "y.wav"]}}, ["'x' names two sounds"]),
+        (
+            {"listeners": {"kind": "files", "recordings": [{"file": "1.fif", "subject": "01"}] * 2}},
+            ["one recording", "subject '01' has two"],
+        ),
     ],
 )
 def test_a_configuration_that_cannot_be_meant(config, tmp_path, parts, told):
@@ -234,7 +239,11 @@ def test_a_report_that_cannot_be_written_leaves_the_results(tiny, tmp_path):
 def test_a_damaged_result_is_named_set_aside_and_made_again(laboratory, from_files):
     before = bytes_of(laboratory.store)
     key = from_files.study.plan.key("clean[01]")
-    flip(Store(laboratory.store).path(key) / "values.npy", at=5000)
+    damaged = Store(laboratory.store).path(key) / "values.npy"
+    content = damaged.read_bytes()
+    damaged.unlink()  # the file is shared with the study it came from
+    damaged.write_bytes(content)
+    flip(damaged, at=5000)
     assert "damaged  clean[01]" in call("status", laboratory.config, "--store", laboratory.store).stdout
     found = laboratory.run("--quiet")
     assert found.exit_code == 0, found.stderr

@@ -11,18 +11,20 @@ from brainalign.core.trajectory import Trajectory
 from brainalign.mapping import group_score
 from brainalign.pipeline import pages
 from brainalign.pipeline.execute import execute
-from brainalign.pipeline.outputs import Results, write_outputs
+from brainalign.pipeline.outputs import Results, summarise, write_outputs
+from brainalign.report.page import Page, render
 from tests.report.browser import look, needs_browser
 from tests.report.test_page import Outline
 from tests.study import worlds
 
 
 @pytest.fixture(scope="module")
-def nothing_found(tiny):
+def nothing_found(tiny, tmp_path_factory):
     """The tiny study at a level that no p-value of 39 permutations can reach."""
-    study = worlds.tiny(tiny.study.out_folder.parent / "strict", store=tiny.study.store_folder, test__level=0.02)
-    execute(study.plan, tiny.store, n_jobs=1)
-    return study, write_outputs(study, tiny.store)
+    study = worlds.tiny(tmp_path_factory.mktemp("strict") / "out", test__level=0.02)
+    store = worlds.twin(tiny.store, study.store_folder)
+    assert len(execute(study.plan, store, n_jobs=1).made) == 4
+    return study, write_outputs(study, store)
 
 
 def test_the_tiny_study_finds_what_was_planted(tiny):
@@ -69,6 +71,18 @@ def test_nothing_found_is_a_result_too(tiny, nothing_found):
     outline = Outline((study.out_folder / "report.html").read_text("utf-8"))
     assert "The answer" in outline.text
     assert not {"where", "when", "all-discoveries"} & {attrs["id"] for attrs in outline.all("section")}
+
+
+def test_without_decoys_no_share_of_errors_is_claimed(tiny):
+    verdict = {**tiny.results.verdict, "n_decoys": 0, "n_decoys_found": 0}
+    results = Results(tiny.study, tiny.store)
+    results.__dict__["verdict"] = verdict
+    summary = summarise(results, seconds=None)
+    assert summary["decoy_share"] is None
+    assert not any("decoy" in line for line in summary["headline"])
+    section = render(Page("t", sections=(pages._answer(results, summary),))).partition("<body>")[2]
+    assert "planted features found" in section
+    assert "decoys" not in section
 
 
 def test_a_report_written_again_keeps_the_seconds_of_the_work(tiny, tmp_path):

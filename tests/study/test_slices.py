@@ -110,7 +110,7 @@ def test_one_more_listener_leaves_the_others_as_they_are():
     before, after = keys_of(), keys_of(**{"listeners.n_listeners": 3})
     alone = ("recording", "clean", "quality", "design", "map", "shifts")
     assert {name for name in before if kind(name) in alone and before[name] != after[name]} == set()
-    assert {name for name in after.keys() - before.keys()} == {f"{one}[03]" for one in (*alone, "unique")}
+    assert set(after.keys() - before.keys()) == {f"{one}[03]" for one in (*alone, "unique")}
 
 
 def test_without_decoys_the_candidates_keep_their_names_and_the_eeg_is_the_same():
@@ -143,6 +143,23 @@ def test_a_files_content_counts_and_its_name_and_place_do_not(exported, tmp_path
     }
     assert before["recording[01]"] == after["recording[01]"]
     assert before["map[01]"] == after["map[01]"]
+
+
+@pytest.mark.parametrize("name", ["sub-01", "sub[1]"])
+def test_a_recordings_second_file_counts(tmp_path, name):
+    for i in range(3):
+        (tmp_path / f"s{i}.wav").write_bytes(b"sound")
+    for ending in ("vhdr", "vmrk", "eeg"):
+        (tmp_path / f"{name}.{ending}").write_bytes(ending.encode())
+    listeners = {"kind": "files", "recordings": [{"file": f"{name}.vhdr", "subject": "01"}]}
+    stimuli = {"kind": "files", "files": [f"s{i}.wav" for i in range(3)]}
+    values = {**worlds.tiny_values(), "stimuli": stimuli, "listeners": listeners}
+    config = worlds.write_config(tmp_path / "study.yaml", values)
+    before = load_study(config, {}).plan.keys
+    (tmp_path / f"{name}.eeg").write_bytes(b"other samples")
+    after = load_study(config, {}).plan.keys
+    assert changed(before, after) >= {"recording", "clean", "map"}
+    assert before["codes[s0]"] == after["codes[s0]"]
 
 
 def test_a_loaded_coder_takes_the_place_of_the_trained_one(tmp_path):

@@ -12,9 +12,10 @@ from tests.study import worlds
 from tests.study.worlds import kind
 
 ANALYSIS = (
-    "clean quality design map shifts null test findings unique selection candidates "
-    "stimulus frames coder codes acoustics unheard-stimulus unheard-frames unheard-codes"
-).split()
+    *("stimulus", "frames", "coder", "codes", "acoustics", "selection", "candidates"),
+    *("unheard-stimulus", "unheard-frames", "unheard-codes"),
+    *("clean", "quality", "design", "map", "shifts", "null", "test", "findings", "unique"),
+)
 SECRETS = ("planting", "answer-key")
 
 

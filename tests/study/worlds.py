@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,12 @@ def made(study: Study, *, n_jobs: int = 2) -> Store:
     ended = execute(study.plan, store, n_jobs=n_jobs)
     write_outputs(study, store, seconds=ended.seconds)
     return store
+
+
+def twin(store: Store, folder: Path) -> Store:
+    """Return a store of the same results elsewhere; files are shared, as no run ever writes into one."""
+    shutil.copytree(store.folder, folder, copy_function=os.link)
+    return Store(folder)
 
 
 def part_of(plan: Plan, names: Iterable[str]) -> Plan:
@@ -112,4 +119,5 @@ def assert_same_bytes(one: Path, other: Path) -> None:
     """Insist that two folders hold the same files, and name those that differ."""
     first, second = bytes_of(one), bytes_of(other)
     assert first
-    assert sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name)) == []
+    differ = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    assert not differ, f"{len(differ)} files differ: {', '.join(differ[:8])}"

@@ -7,7 +7,7 @@ the other way round: so each of the smaller sets serves two outer folds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
@@ -17,7 +17,13 @@ import numpy as np
 from brainalign.encoding.blocks import BlockMoments, Centred
 from brainalign.encoding.solve import MERITS, Fit, fit_of
 
-Path = Callable[[Centred], Iterator[np.ndarray]]
+
+class Path(Protocol):
+    """Turns a training set into weights, candidate by candidate."""
+
+    def __call__(self, train: Centred, numbers: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        """Yield the weights of these candidates, or of all."""
+        ...
 
 
 class Problem(Protocol):
@@ -78,11 +84,16 @@ class MomentProblem:
     def final(self, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Train on all folds with each channel's candidate; return weights and intercept (standardised)."""
         train = self.train(())
-        weights = np.zeros_like(train.sxy)
-        for number, candidate in enumerate(self.path(train)):
-            chosen = choice == number
-            weights[:, chosen] = candidate[:, chosen]
+        weights = self.chosen(train, choice)
         return weights, train.y_mean - train.x_mean @ weights
+
+    def chosen(self, train: Centred, choice: np.ndarray) -> np.ndarray:
+        """Return a training set's weights, each channel's from its own candidate."""
+        weights = np.zeros_like(train.sxy)
+        used = np.unique(choice).tolist()
+        for number, candidate in zip(used, self.path(train, used), strict=True):
+            weights[:, choice == number] = candidate[:, choice == number]
+        return weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,59 @@
+"""What does a joint model predict, trial by trial?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from brainalign.core.design import Design
+from brainalign.core.errors import ShapeMismatch
+from brainalign.core.joint import JointResult
+
+
+def predict(result: JointResult, design: Design) -> list[np.ndarray]:
+    """Predict each trial's response, with silence around the trial.
+
+    Parameters
+    ----------
+    result
+        From `fit_encoding` or `fit_banded`.
+    design
+        Trials with the same features.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One per trial, ``(n_frames, n_channels)``, in the response's unit.
+    """
+    if (design.features, design.lags.rate) != (result.features, result.lags.rate):
+        raise ShapeMismatch(
+            "a model predicts from the features and the rate that it was fitted with",
+            got=f"{design.n_features} features at {design.lags.rate} Hz",
+            fix=f"give the {len(result.features)} features at {result.lags.rate} Hz",
+        )
+    coef = result.coef.astype(np.float64)
+    predictions = []
+    for trial in design.trials:
+        out, n = np.tile(result.intercept.astype(np.float64), (trial.axis.n, 1)), trial.axis.n
+        for i, lag in enumerate(result.lags.samples):
+            if abs(lag) < n:
+                low, high = max(0, -lag), min(n, n - lag)
+                out[low + lag : high + lag] += trial.x.values[low:high] @ coef[:, i]
+        predictions.append(out)
+    return predictions
+
+
+def trial_scores(result: JointResult, design: Design) -> np.ndarray:
+    """Return Pearson r of each trial's prediction over its usable frames, ``(n_trials, n_channels)``.
+
+    Its mean over trials is mTRF's score; `JointResult.scores` pools the trials of a fold instead.
+    """
+    return np.array([
+        _columns_r(predicted[trial.mask], np.asarray(trial.y, dtype=np.float64)[trial.mask])
+        for predicted, trial in zip(predict(result, design), design.trials, strict=True)
+    ])  # fmt: skip
+
+
+def _columns_r(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    one, other = one - one.mean(axis=0), other - other.mean(axis=0)
+    scale = np.sqrt(np.square(one).sum(axis=0) * np.square(other).sum(axis=0))
+    return np.divide((one * other).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)
