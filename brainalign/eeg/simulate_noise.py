@@ -18,6 +18,7 @@ from brainalign.eeg.simulate_head import BRAIN_RADIUS, HEAD_CENTRE, blink_patter
 
 N_BACKGROUND_DIPOLES = 200
 N_ALPHA_DIPOLES = 6
+ALPHA_DEPTH_SHARE = 0.98
 DIPOLES_AT_ONCE = 50
 LOWEST_HZ = 0.1
 ALPHA_HZ = (8.0, 12.0)
@@ -193,11 +194,14 @@ def _alpha(noise: NoiseLevels, *, clock: TimeAxis, rng: np.random.Generator) -> 
     if not noise.alpha_microvolts:
         return 0.0
     spread = rng.uniform((-0.035, -0.070, 0.040), (0.035, -0.055, 0.080), (N_ALPHA_DIPOLES, 3))
-    outward = (spread - HEAD_CENTRE) / np.linalg.norm(spread - HEAD_CENTRE, axis=1, keepdims=True)
+    reach = np.linalg.norm(spread - HEAD_CENTRE, axis=1, keepdims=True)
+    outward = (spread - HEAD_CENTRE) / reach
+    # The box that they are drawn from has corners outside the brain.
+    places = HEAD_CENTRE + outward * np.minimum(reach, ALPHA_DEPTH_SHARE * BRAIN_RADIUS)
     low, high = ALPHA_HZ
     waves = _banded(N_ALPHA_DIPOLES, clock, low=low, high=high, rng=rng)
     waxing = np.exp(0.7 * _banded(1, clock, low=0.0, high=ALPHA_WAXING_HZ, rng=rng))
-    signals = project(spread, outward) @ (waves * waxing)
+    signals = project(places, outward) @ (waves * waxing)
     strongest = np.sqrt(np.mean(signals**2, axis=1).max())
     return signals * (noise.alpha_microvolts / strongest)
 

@@ -102,7 +102,7 @@ def in_order(
     work: Callable[[tuple[int, int]], Result], spans: Sequence[tuple[int, int]], *, n_workers: int
 ) -> Iterator[Result]:
     """Yield ``work(span)`` for every span in order, several at once if there are workers."""
-    with _one_thread():
+    with one_thread():
         if n_workers == 1 or len(spans) == 1:
             yield from map(work, spans)
             return
@@ -132,11 +132,11 @@ def _apart(work: Callable[[tuple[int, int]], Result], span: tuple[int, int]) -> 
     """Do a worker's share. In a process of its own the caller's limit on threads does not hold."""
     if current_thread() is not main_thread():
         return work(span)
-    with _one_thread():
+    with one_thread():
         return work(span)
 
 
-def _one_thread() -> AbstractContextManager[object]:
+def one_thread() -> AbstractContextManager[object]:
     """Keep BLAS to one thread: small products are slower on several, and not the same to the last bit."""
     from threadpoolctl import threadpool_limits
 

@@ -31,7 +31,7 @@ from brainalign.core.trajectory import Trajectory
 from brainalign.encoding.backend import NUMPY
 from brainalign.encoding.baseline import Baseline, fit_baseline
 from brainalign.encoding.folds import by_fold
-from brainalign.encoding.memory import Compute, blocks, each
+from brainalign.encoding.memory import Compute, blocks, each, one_thread
 from brainalign.encoding.nest import bend_matrices, gain_tables
 from brainalign.encoding.rotations import ring_columns
 from brainalign.encoding.scoring import Scores, pick
@@ -95,6 +95,8 @@ def unique_rotated(
     fitted = fit_baseline(design, baseline, penalties=baseline_penalties, n_folds=n_folds)
     stage = _Stage(design, fitted, shifts, np.maximum(np.asarray(penalties, dtype=float), 1e-9), dtype)
     compute = compute or Compute()
+    with one_thread():
+        stage.prepare()
     spans, n_workers = stage.plan(compute)
     yield from each(stage.block, spans, n_workers=n_workers)
 
@@ -162,9 +164,47 @@ class _Stage:
         return [[self.against_residual(k, z[:, j]) for j in range(z.shape[1])] for k, z in enumerate(self.baseline.z)]
 
     @cached_property
+    def fitted_segments(self) -> list[np.ndarray]:
+        """Spectra of the baseline's fit, per trial, for products at the model's lags."""
+        return [
+            response_segments(item.astype(self.dtype), self.design.lags, cut=self.cut, edges="circular", backend=NUMPY)
+            for item in self.baseline.fitted
+        ]
+
+    @cached_property
+    def baseline_segments(self) -> list[np.ndarray]:
+        """Spectra of the baseline's features, per trial, for products at all differences of two lags."""
+        return [
+            response_segments(z, self.apart, cut=self.wide_cut, edges="circular", backend=NUMPY)
+            for z in self.baseline.z
+        ]
+
+    @property
+    def cut(self) -> Cut:
+        return Cut.for_lags(self.design.lags.n)
+
+    @property
+    def apart(self) -> Lags:
+        return Lags(1 - self.design.lags.n, self.design.lags.n - 1, self.design.lags.rate)
+
+    @property
+    def wide_cut(self) -> Cut:
+        return Cut.for_lags(self.apart.n)
+
+    def against_fit(self, columns: Sequence[np.ndarray]) -> np.ndarray:
+        """Return products with the baseline's fit, ``(n_folds, n_features, n_lags, n_channels)``."""
+        spectra = [
+            segment_products(x.astype(self.dtype), segments, cut=self.cut, backend=NUMPY)
+            for x, segments in zip(columns, self.fitted_segments, strict=True)
+        ]
+        summed = by_fold(spectra, self.baseline.folds)
+        return np.array([lag_products(s, cut=self.cut, n_lags=self.design.lags.n, backend=NUMPY) for s in summed])
+
+    @cached_property
     def fitted_sums(self) -> np.ndarray:
         """Products of baseline columns with the baseline's fit, per fold, ``(n_folds, m, n_channels)``."""
-        return by_fold([self.against_fit(k, z) for k, z in enumerate(self.baseline.z)], self.baseline.folds)
+        products = self.against_fit(self.baseline.z)
+        return products.reshape(len(products), -1, self.n_channels)
 
     @cached_property
     def sums(self) -> np.ndarray:
@@ -176,12 +216,6 @@ class _Stage:
         """Return ``c[s] = sum_t x(t - s) e(t)`` on trial k's ring, ``(n_frames, n_channels)``."""
         turned = fft.rfft(x.astype(self.dtype)).conj()
         return fft.irfft(turned[:, None] * self.spectra[k], n=len(x), axis=0)
-
-    def against_fit(self, k: int, x: np.ndarray) -> np.ndarray:
-        """Return the lagged products of trial k's features with the fit, ``(n_features * n_lags, n_channels)``."""
-        fitted = self.baseline.fitted[k]
-        parts = [np.roll(x, lag, axis=0).T @ fitted for lag in self.baseline.lags]
-        return np.stack(parts, axis=1).reshape(-1, fitted.shape[1])
 
     @cached_property
     def inverse_spread(self) -> np.ndarray:
@@ -233,6 +267,10 @@ class _Stage:
             power[i] = np.einsum("zn,zn->n", weights, szz @ weights)
         return product.astype(self.dtype), np.clip(power, 0, None).astype(self.dtype)
 
+    def prepare(self) -> None:
+        """Work out what all features share, before several workers ask for it."""
+        _ = self.baseline_scores, self.inverse_spread, self.fitted_segments, self.baseline_segments
+
     def plan(self, compute: Compute) -> tuple[list[tuple[int, int]], int]:
         """Return blocks of features and how many to work on at once, within the budget."""
         frames, m = sum(len(z) for z in self.baseline.z), self.baseline.szz.shape[1]
@@ -249,9 +287,10 @@ class _Stage:
         """Yield the gains of a block of features."""
         columns = ring_columns(self.design, *span)
         sxx, sx, sxz = self._feature_moments(columns)
+        fitted = self.against_fit(columns)
         for f in range(span[1] - span[0]):
             joined = [self._join(i, sxx[:, f], sx[:, f], sxz[:, f]) for i in range(len(self.baseline.combinations))]
-            yield self._gains(joined, [x[:, f] for x in columns])
+            yield self._gains(joined, [x[:, f] for x in columns], fitted[:, f])
 
     def _feature_moments(self, columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return Gram matrices, sums, and products with the baseline's columns, per fold and feature, float64."""
@@ -259,12 +298,10 @@ class _Stage:
         sxx = by_fold([toeplitz(autocorrelations(x, n_lags, edges="circular")) for x in columns], base.folds)
         sx = by_fold([np.repeat(x.sum(axis=0)[:, None], n_lags, axis=1) for x in columns], base.folds)
         # sum_t x(t - l) z(t - m) depends on l - m alone.
-        apart, cut = Lags(1 - n_lags, n_lags - 1, self.design.lags.rate), Cut.for_lags(2 * n_lags - 1)
         products = []
-        for x, z in zip(columns, base.z, strict=True):
-            segments = response_segments(z, apart, cut=cut, edges="circular", backend=NUMPY)
-            spectra = segment_products(x, segments, cut=cut, backend=NUMPY)
-            products.append(lag_products(spectra, cut=cut, n_lags=apart.n, backend=NUMPY))
+        for x, segments in zip(columns, self.baseline_segments, strict=True):
+            spectra = segment_products(x, segments, cut=self.wide_cut, backend=NUMPY)
+            products.append(lag_products(spectra, cut=self.wide_cut, n_lags=self.apart.n, backend=NUMPY))
         index = np.arange(n_lags)[:, None] - np.arange(n_lags)[None, :] + n_lags - 1
         sxz = np.moveaxis(by_fold(products, base.folds)[:, :, index], -1, -2)
         return sxx, sx, sxz.reshape(*sxz.shape[:3], -1)
@@ -301,9 +338,8 @@ class _Stage:
         )
         return replace(joined, **{name: value.astype(self.dtype) for name, value in vars(joined).items()})
 
-    def _gains(self, joined: list[_Joined], columns: list[np.ndarray]) -> np.ndarray:
+    def _gains(self, joined: list[_Joined], columns: list[np.ndarray], fitted: np.ndarray) -> np.ndarray:
         products = [self.against_residual(k, x) for k, x in enumerate(columns)]
-        fitted = by_fold([self.against_fit(k, x[:, None]) for k, x in enumerate(columns)], self.baseline.folds)
         parts = []
         for rows, base in zip(self.portions, self.baseline_scores, strict=True):
             sxy = self.window(products, rows) + fitted[:, :, None].astype(self.dtype)

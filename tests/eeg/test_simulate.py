@@ -224,3 +224,10 @@ def test_mistakes_are_explained() -> None:
         NoiseLevels(pink_microvolts=-1)
     with pytest.raises(ValueProblem, match="hum above half"):
         simulate_listener([], {}, seconds=5, seed=0, subject="01", rate=64)
+
+
+def test_no_seed_puts_a_noise_dipole_outside_the_brain():
+    """Occipital dipoles are drawn from a box whose corners lie outside the brain: one listener in fifty met one."""
+    for seed in range(150):
+        raw = simulate_listener([], {"story": 0}, seconds=4, seed=seed, subject="01")
+        assert np.isfinite(raw.get_data()).all()
