@@ -27,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The study's YAML file.", show_default=False)]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The study's YAML file, or 'demo'.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="Where the report goes, instead of what CONFIG says.")]
 Keep = Annotated[Path | None, typer.Option("--store", help="Where results are kept, instead of what CONFIG says.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Another seed: other sounds, listeners and noise.")]

@@ -15,8 +15,11 @@ from brainalign.core.design import Design
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.core.result import EncodingResult, NullTest
 from brainalign.core.seeds import generator
-from brainalign.encoding.massunivariate import rotated_scores
-from brainalign.stats.group import fisher_mean, group_scores
+from brainalign.core.trajectory import Trajectory
+from brainalign.encoding.massunivariate import LagModel, rotated_listeners
+from brainalign.encoding.memory import Compute
+from brainalign.encoding.unique import unique_rotated
+from brainalign.stats.group import fisher_mean
 from brainalign.stats.maxstat import CORRECTION, corrected_p
 from brainalign.stats.nulls import SCHEMES, circular_shifts, decorrelation_frames, min_shift
 from brainalign.stats.permutation import NullSummary, join, summarise
@@ -59,8 +62,12 @@ def null_summary(
     penalties: Sequence[float],
     n_folds: int,
     report: Report | None = None,
+    model: LagModel | None = None,
+    compute: Compute | None = None,
 ) -> NullSummary:
     """Score all features under every rotation for every listener, and summarise the group's null.
+
+    Listeners who heard the same trials in the same order share what depends on the stimulus alone.
 
     Parameters
     ----------
@@ -68,17 +75,80 @@ def null_summary(
         One per listener, with the same features and channels.
     shifts
         One array of rotations per listener, from `draw_shifts`.
-    penalties, n_folds
+    penalties, n_folds, model, compute
+        As in `feature_maps`.
+    report
+        Called with features done, features in all and their name.
+    """
+    require_alike(designs)
+    listeners = rotated_listeners(designs, shifts, penalties=penalties, n_folds=n_folds, model=model, compute=compute)
+    return summarise(_counted(map(fisher_mean, listeners), designs[0].n_features, report))
+
+
+def unique_summary(
+    designs: Sequence[Design],
+    baselines: Sequence[Sequence[Trajectory]],
+    shifts: Sequence[np.ndarray],
+    *,
+    penalties: Sequence[float],
+    n_folds: int,
+    report: Report | None = None,
+    compute: Compute | None = None,
+) -> NullSummary:
+    """Summarise the group's Freedman-Lane null of what every feature adds to a baseline.
+
+    The statistic is the gain in held-out r, averaged over listeners.
+
+    Parameters
+    ----------
+    designs
+        One per listener, with the same features and channels.
+    baselines
+        Per listener, one trajectory per trial, on the trial's clock.
+    shifts
+        One array of rotations per listener, from `draw_shifts`.
+    penalties
+        Candidates for every feature, and for the baseline.
+    n_folds, compute
         As in `feature_maps`.
     report
         Called with features done, features in all and their name.
     """
     require_alike(designs)
     listeners = [
-        rotated_scores(design, rotations, penalties=penalties, n_folds=n_folds)
-        for design, rotations in zip(designs, shifts, strict=True)
+        unique_rotated(
+            design, baseline, turns, penalties=penalties, baseline_penalties=penalties, n_folds=n_folds, compute=compute
+        )
+        for design, baseline, turns in zip(designs, baselines, shifts, strict=True)
     ]
-    return summarise(_counted(group_scores(listeners), designs[0].n_features, report))
+    gains = (np.mean(parts, axis=0) for parts in zip(*listeners, strict=True))
+    return summarise(_counted(gains, designs[0].n_features, report))
+
+
+def sequential_p(group: np.ndarray, *, stop_hopeless: int) -> np.ndarray:
+    """Return p-values of a test that stops early (Besag & Clifford 1991).
+
+    With h the exceedances to stop at: h divided by the number of surrogates it took to see
+    them, or ``(1 + exceedances) / (1 + B)`` if they were not seen among B. Under no effect
+    the chance of a p-value at or below any level is at most that level, as for the full test.
+
+    Parameters
+    ----------
+    group
+        The data's score (row 0) and the surrogates' in the order they were drawn, ``(1 + B, n_channels)``;
+        rows after stopping may be NaN, as `rotated_scores` leaves them.
+    stop_hopeless
+        h, as given to `rotated_scores`.
+
+    Examples
+    --------
+    >>> sequential_p(np.array([[1.0], [2.0], [0.0], [3.0], [np.nan]]), stop_hopeless=2)
+    array([0.66666667])
+    """
+    reached = np.cumsum(group[1:] >= group[0], axis=0)
+    stopped = reached[-1] >= stop_hopeless
+    taken = 1 + (reached >= stop_hopeless).argmax(axis=0)
+    return np.where(stopped, stop_hopeless / taken, (1 + reached[-1]) / len(group))
 
 
 def require_alike(designs: Sequence[Design]) -> None:

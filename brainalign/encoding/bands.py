@@ -57,14 +57,14 @@ class BandedRidge:
     def paths(self, weights: np.ndarray, penalties: np.ndarray) -> Path:
         """Return the path over all candidates: every penalty under every row of band weights."""
 
-        def path(train: Centred, numbers: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+        def _path(train: Centred, numbers: Sequence[int] | None = None) -> Iterator[np.ndarray]:
             if numbers is None:
                 return self.path(train, weights=weights, penalties=penalties)
             pairs = (divmod(number, len(penalties)) for number in numbers)
             parts = (self.path(train, weights=weights[[i]], penalties=penalties[[j]]) for i, j in pairs)
             return chain.from_iterable(parts)
 
-        return path
+        return _path
 
     def at(self, train: Centred, penalties: np.ndarray) -> np.ndarray:
         """Return the weights for each channel's own penalties, given as ``(n_bands, n_channels)``."""

@@ -9,7 +9,7 @@ features can be joined to the baseline by elimination.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -84,6 +84,15 @@ class Baseline:
         """Number of folds."""
         return len(self.n)
 
+    def whole(self) -> Baseline:
+        """Return the same baseline with the residual put back: for the data as they are, nothing needs turning."""
+        pairs = zip(self.fitted, self.residual, strict=True)
+        return replace(
+            self,
+            fitted=tuple(one + other for one, other in pairs),
+            residual=tuple(np.zeros_like(item) for item in self.residual),
+        )
+
     def kept(self, out: tuple[int, ...]) -> list[int]:
         """Return the folds a model is trained on."""
         return [k for k in range(self.n_folds) if k not in out]
@@ -103,6 +112,8 @@ def fit_baseline(
     penalties
         Candidates, relative to each baseline feature's own variance; the choice goes by the
         mean held-out r over channels.
+    n_folds
+        Folds over stimuli.
     """
     _require_beside(design, baseline)
     folds = assign_folds([trial.name for trial in design.trials], n_folds)

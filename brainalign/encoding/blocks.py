@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 
 import numpy as np
 
@@ -183,7 +182,7 @@ def _fold_products(
     gram, cross = np.zeros((n_lags, n_x, n_x)), np.zeros((n_lags, n_x, n_columns))
     for k in members:
         trial = design.trials[k]
-        responses = partial(standards.read, k, trial, every_frame=products.wrap)
+        responses = standards.reader(k, trial, every_frame=products.wrap)
         products.add(trial.x, responses, into=(gram, cross), n_columns=n_columns)
         if not products.wrap:
             _add_lost_rows(trial, design.lags, lost)

@@ -17,12 +17,12 @@ from brainalign.encoding.nest import FoldMoments, Halves, Nest, build_nest
 from brainalign.encoding.scoring import PenaltyPer, Scores, Workspace, on_device, pick
 from brainalign.encoding.segments import (
     Cut,
-    autocorrelations,
     lag_products,
     padded_moments,
     response_segments,
+    ring_columns,
+    ring_moments,
     segment_products,
-    toeplitz,
 )
 from brainalign.encoding.sparse_moments import is_cheaper_sparse, sparse_block, sparse_moments
 
@@ -84,7 +84,7 @@ def make_bench(
     folds, backend = assign_folds([trial.name for trial in design.trials], n_folds), get_backend(device)
     y, scale = standardised(design.trials)
     cut = Cut.for_lags(design.lags.n)
-    bulk = tuple(item.astype(dtype) for item in y)
+    bulk: tuple[np.ndarray, ...] = tuple(item.astype(dtype) for item in y)
     n = [trial.axis.n if edges == "circular" else np.count_nonzero(trial.mask) for trial in design.trials]
     per_fold = by_fold(np.array(n, dtype=float), folds)
     sums = by_fold([item.sum(axis=0) for item in y], folds)
@@ -153,12 +153,9 @@ def split_rows(rows: np.ndarray, halves: Halves) -> np.ndarray:
 
 
 def block_moments(bench: Bench, start: int, stop: int) -> tuple[FoldMoments, np.ndarray]:
-    """Return a block's own moments and its products with the responses, ``(n_folds, n_features, n_lags, n_channels)``."""
+    """Return a block's own moments and, per fold, its products ``(n_features, n_lags, n_channels)``."""
     sparse = is_cheaper_sparse(bench.design, n_lags=bench.lags.n)
-    parts = [
-        _sparse_trial(bench, k, start, stop) if sparse else _dense_trial(bench, k, start, stop)
-        for k in range(len(bench.folds))
-    ]
+    parts = _sparse_parts(bench, start, stop) if sparse else _dense_parts(bench, start, stop)
     sxx = np.swapaxes(by_fold([part[0] for part in parts], bench.folds), 0, 1)
     sx = np.swapaxes(by_fold([part[1] for part in parts], bench.folds), 0, 1)
     sxy = _products_by_fold(bench, [part[2] for part in parts], in_lags=sparse)
@@ -171,7 +168,7 @@ def block_moments(bench: Bench, start: int, stop: int) -> tuple[FoldMoments, np.
 def _products_by_fold(bench: Bench, parts: Sequence[Array], *, in_lags: bool) -> np.ndarray:
     folds = []
     for k in range(bench.n_folds):
-        members = [parts[i] for i in np.flatnonzero(bench.folds == k)]
+        members = [part for part, fold in zip(parts, bench.folds, strict=True) if fold == k]
         total = members[0]
         for member in members[1:]:
             total = total + member
@@ -181,34 +178,40 @@ def _products_by_fold(bench: Bench, parts: Sequence[Array], *, in_lags: bool) ->
     return np.array(folds)
 
 
-def _dense_trial(bench: Bench, k: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, Array]:
-    """Return one trial's Gram matrices, sums, and cross-spectra with the responses."""
-    trial, lags = bench.design.trials[k], bench.lags
-    x = trial.x.block(start, stop)
-    products = segment_products(
-        x.astype(bench.dtype, copy=False), bench.segments[k], cut=bench.cut, backend=bench.backend
-    )
-    if bench.edges == "circular":
-        sums = np.repeat(x.sum(axis=0, dtype=np.float64)[:, None], lags.n, axis=1)
-        return toeplitz(autocorrelations(x, lags.n, edges="circular")), sums, products
-    return *padded_moments(x, trial.mask, lags), products
+def _dense_parts(bench: Bench, start: int, stop: int) -> list[tuple[np.ndarray, np.ndarray, Array]]:
+    """Return each trial's Gram matrices, sums, and cross-spectra with the responses."""
+    circular, lags = bench.edges == "circular", bench.lags
+    trials = bench.design.trials
+    columns = ring_columns(bench.design, start, stop) if circular else [trial.x.block(start, stop) for trial in trials]
+    parts = []
+    for x, trial, segments in zip(columns, trials, bench.segments, strict=True):
+        bulk = x.astype(bench.dtype, copy=False)
+        products = segment_products(bulk, segments, cut=bench.cut, backend=bench.backend)
+        own = ring_moments(x, lags.n) if circular else padded_moments(x, trial.mask, lags)
+        parts.append((*own, products))
+    return parts
 
 
-def _sparse_trial(bench: Bench, k: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    trial = bench.design.trials[k]
-    x = sparse_block(trial.x, start, stop)
-    return sparse_moments(x, bench.responses[k], mask=trial.mask, lags=bench.lags, edges=bench.edges)
+def _sparse_parts(bench: Bench, start: int, stop: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return each trial's Gram matrices, sums, and products with the responses."""
+    return [
+        sparse_moments(sparse_block(trial.x, start, stop), y, mask=trial.mask, lags=bench.lags, edges=bench.edges)
+        for trial, y in zip(bench.design.trials, bench.responses, strict=True)
+    ]
 
 
 def final_weights(bench: Bench, fitted: Fitted, *, per: PenaltyPer) -> tuple[np.ndarray, np.ndarray]:
-    """Fit all trials with the penalty that predicts held-out folds best: weights ``(n_features, n_lags, n_channels)`` and its number."""
+    """Fit all trials with the penalty that predicts held-out folds best; return the weights and its number."""
     merit = fitted.scores.outer.sum(axis=0)[None]
     _, choice = pick(Scores(merit, merit), get_backend(), per=per, n_channels=merit.shape[-1])
     return weights_at(bench, fitted, choice[0]), choice[0]
 
 
 def weights_at(bench: Bench, fitted: Fitted, choice: np.ndarray) -> np.ndarray:
-    """Return the weights of all trials' fit at the given penalties' numbers, in units of response per feature."""
+    """Return the weights of all trials' fit at the penalties of these numbers, ``(n_features, n_lags, n_channels)``.
+
+    In units of the response per unit of the feature.
+    """
     nest, halves = fitted.nest, bench.halves
     z = nest.project[:, -1] @ fitted.raw.sum(axis=0)
     gains = 1 / (nest.values[:, -1, :, :, None] + nest.penalties[choice][:, None, None, :])

@@ -157,12 +157,11 @@ def _map_block(
         r = fitted.scores.outer[folds, :, shared[:-1]]
         choice, final = np.broadcast_to(shared[:-1, None, None], r.shape), np.full(r.shape[1:], shared[-1])
         coef = weights_at(bench, fitted, final)
-    values = (r, grid[choice], coef, grid[final])
-    return tuple(value.astype(np.float32) for value in values)
+    return r, grid[choice].astype(np.float32), coef.astype(bench.dtype), grid[final].astype(np.float32)
 
 
 def _shared_choices(bench: Bench, grid: np.ndarray, spans: Sequence[tuple[int, int]], *, n_workers: int) -> np.ndarray:
-    """Return the penalty's number that serves all features and channels best inside each fold, and (last) over folds."""
+    """Return the number of the penalty that serves all features best inside each fold, and (last) over folds."""
     parts = list(in_order(partial(_block_merit, bench, grid), spans, n_workers=n_workers))
     merit, outer = (np.sum(part, axis=0) for part in zip(*parts, strict=True))
     return np.append(merit.argmax(axis=1), outer.argmax())

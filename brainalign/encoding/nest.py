@@ -112,7 +112,7 @@ class Nest:
     bend
         K above H, ``(n_features, n_scorings, n_parts, 2 h, h)``.
     gains, bend_gains
-        Factors of ``z q`` and of ``z (K z), z (H z)``: ``(n_features, n_trainings, n_penalties, n_parts h or n_parts 2 h)``.
+        Factors of ``z q`` and of ``z (K z), z (H z)``, ``(n_features, n_trainings, n_penalties, n_parts h)`` or 2 h.
     values, basis, unit
         Relative eigenvalues, eigenvectors (float64) and what a relative penalty of 1 amounts to, per training set.
     penalties, halves

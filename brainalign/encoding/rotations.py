@@ -6,13 +6,14 @@ window, so one inverse transform per feature, channel and trial serves all rotat
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from brainalign.core.design import Design
+from brainalign.core.hashing import array_digest, digest
 from brainalign.encoding.backend import Array, Backend, get_backend
 from brainalign.encoding.basis import is_mirrored, lag_basis
 from brainalign.encoding.folds import assign_folds, by_fold
@@ -20,7 +21,7 @@ from brainalign.encoding.memory import Compute, blocks
 from brainalign.encoding.moments import fold_onto_ring, prepare_responses
 from brainalign.encoding.nest import FoldMoments, Halves, Nest, build_nest, nest_bytes
 from brainalign.encoding.scoring import PenaltyPer, Workspace, columns_at_once, on_device, pick
-from brainalign.encoding.segments import autocorrelations, toeplitz
+from brainalign.encoding.segments import ring_columns, ring_moments
 
 _FEATURES = 16
 _CHANNELS_AT_ONCE = 32
@@ -107,22 +108,10 @@ def make_ring(
     )
 
 
-def ring_columns(design: Design, start: int, stop: int) -> list[np.ndarray]:
-    """Return a block of features per trial, float64, less each feature's mean over all trials.
-
-    On a ring, taking a constant off changes no result (the intercept is free) and keeps
-    float32 products precise.
-    """
-    parts = [trial.x.block(start, stop).astype(np.float64) for trial in design.trials]
-    mean = sum(part.sum(axis=0) for part in parts) / sum(len(part) for part in parts)
-    return [part - mean for part in parts]
-
-
 def ring_nest(ring: Ring, columns: list[np.ndarray], penalties: np.ndarray) -> Nest:
     """Decompose the training sets of a block of features (NumPy arrays, whatever the device)."""
-    grams = np.array([toeplitz(autocorrelations(x, len(ring.lags), edges="circular")) for x in columns])
-    sums = np.array([np.repeat(x.sum(axis=0)[:, None], len(ring.lags), axis=1) for x in columns])
-    sxx, sx = (np.swapaxes(by_fold(part, ring.folds), 0, 1) for part in (grams, sums))
+    parts = zip(*(ring_moments(x, len(ring.lags)) for x in columns), strict=True)
+    sxx, sx = (np.swapaxes(by_fold(np.array(part), ring.folds), 0, 1) for part in parts)
     if ring.basis is not None:
         sxx, sx = ring.basis.T @ sxx @ ring.basis, sx @ ring.basis
     n = by_fold(np.array(ring.n_frames, dtype=float), ring.folds)
@@ -130,7 +119,7 @@ def ring_nest(ring: Ring, columns: list[np.ndarray], penalties: np.ndarray) -> N
 
 
 def ring_products(ring: Ring, columns: list[np.ndarray]) -> list[Array]:
-    """Return one feature's circular cross-correlation with the response at every shift, per trial ``(n_frames, n_channels)``."""
+    """Return one feature's circular cross-correlation with the response at every shift, ``(n_frames, n_channels)``."""
     b, products = ring.backend, []
     for x, spectrum, n_fft, n in zip(columns, ring.spectra, ring.n_fft, ring.n_frames, strict=True):
         turned = b.rfft(b.put(x.astype(ring.dtype)), n=n_fft).conj()
@@ -167,10 +156,10 @@ class Turner:
         self._window, self._sum = b.empty(window, ring.dtype), b.empty(window, ring.dtype)
         self._model = b.empty((ring.halves.n_lags, n_columns), ring.dtype)
         self._basis = None if ring.basis is None else b.put(np.ascontiguousarray(ring.basis.T, dtype=ring.dtype))
-        tiled = np.tile(ring.inverse_spread.astype(ring.dtype), (1, n_rotations))
+        tiled: np.ndarray = np.tile(ring.inverse_spread.astype(ring.dtype), (1, n_rotations))
         self._inverse_spread = b.put(tiled)
         self.space.raw[...] = 0
-        sums = np.tile(ring.sums.astype(ring.dtype), (1, n_rotations))
+        sums: np.ndarray = np.tile(ring.sums.astype(ring.dtype), (1, n_rotations))
         self.space.raw[:, 0, :, -1] = b.put(sums)[:, None]
 
     def scores(
@@ -186,8 +175,10 @@ class Turner:
             From `ring_products`.
         shifts
             Frames per rotation and trial, ``(n_rotations, n_trials)``.
+        per
+            Who shares a penalty.
         """
-        out = np.empty((len(shifts), self.ring.n_channels), dtype=self.ring.dtype)
+        out: np.ndarray = np.empty((len(shifts), self.ring.n_channels), dtype=self.ring.dtype)
         for start in range(0, len(shifts), self.rotations):
             portion = shifts[start : start + self.rotations]
             self._gather(products, portion)
@@ -291,14 +282,12 @@ def same_stimuli(designs: Sequence[Design]) -> tuple[int, ...]:
 
 
 def _content(design: Design) -> str:
-    digest = hashlib.sha256(repr((design.lags, [trial.name for trial in design.trials])).encode())
+    content: list[Any] = [design.lags.to_json()]
     for trial in design.trials:
         values = trial.x.values
         arrays = [values] if isinstance(values, np.ndarray) else [values.data, values.indices, values.indptr]
-        for array in arrays:
-            digest.update(repr((array.shape, array.dtype)).encode())
-            digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
+        content.append([trial.name, *map(array_digest, arrays)])
+    return digest(content)
 
 
 def stopped_scores(
@@ -306,7 +295,7 @@ def stopped_scores(
 ) -> np.ndarray:
     """Score rotations in rounds, leaving channels whose score was reached ``stop`` times (NaN from then on)."""
     ring = turner.ring
-    out = np.full((len(shifts), ring.n_channels), np.nan, dtype=ring.dtype)
+    out: np.ndarray = np.full((len(shifts), ring.n_channels), np.nan, dtype=ring.dtype)
     alive, start, stop_at = np.arange(ring.n_channels), 0, 1 + 4 * stop
     reached = np.zeros(ring.n_channels, dtype=int)
     while start < len(shifts) and len(alive):

@@ -144,7 +144,7 @@ def on_device(nest: Nest, backend: Backend, feature: int | None = None) -> Nest:
 
 
 def pick(scores: Scores, backend: Backend, *, per: PenaltyPer, n_channels: int) -> tuple[Array, Array]:
-    """Return outer r at the penalty with the largest merit, and that penalty's number: ``(n_folds, n_features, n_columns)``.
+    """Return outer r at the penalty with the largest merit, and its number, ``(n_folds, n_features, n_columns)``.
 
     ``per="feature"`` lets the channels of a feature (under one rotation) choose together, by
     their mean; ``"all"`` lets the features at hand choose together too. Of equals, the

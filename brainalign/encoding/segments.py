@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from scipy import fft
 
+from brainalign.core.design import Design
 from brainalign.core.time import Lags
 from brainalign.encoding.backend import Array, Backend
 from brainalign.encoding.moments import Edges
@@ -51,7 +52,7 @@ def response_segments(y: np.ndarray, lags: Lags, *, cut: Cut, edges: Edges, back
 
 
 def segment_products(x: np.ndarray, segments: Array, *, cut: Cut, backend: Backend) -> Array:
-    """Return the cross-spectra of features and responses, added over segments: ``(n_frequencies, n_features, n_channels)``.
+    """Return cross-spectra of features and responses, added over segments: ``(n_frequencies, n_features, n_channels)``.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ def segment_products(x: np.ndarray, segments: Array, *, cut: Cut, backend: Backe
         One trial's features, ``(n_frames, n_features)``.
     segments
         From `response_segments`, of the same trial.
+    cut, backend
+        As there.
     """
     count, n_features = cut.count(len(x)), x.shape[1]
     padded = np.zeros((count * cut.length, n_features), dtype=x.dtype)
@@ -82,6 +85,8 @@ def autocorrelations(x: np.ndarray, n_lags: int, *, edges: Edges) -> np.ndarray:
     ----------
     x
         Shape ``(n_frames, n_features)``.
+    n_lags, edges
+        How many, and what lies beyond the signal's ends.
 
     Examples
     --------
@@ -115,13 +120,30 @@ def toeplitz(first: np.ndarray) -> np.ndarray:
 
 
 def padded_moments(x: np.ndarray, mask: np.ndarray, lags: Lags) -> tuple[np.ndarray, np.ndarray]:
-    """Return Gram matrices ``(n_features, n_lags, n_lags)`` and sums ``(n_features, n_lags)`` over usable frames, float64.
+    """Return Gram matrices ``(n_features, n_lags, n_lags)`` and sums ``(n_features, n_lags)`` over usable frames.
 
     The untruncated Toeplitz matrix and sum, less what falls off the trial's ends and at unusable frames.
     """
     lost = lagged_rows(x, lost_frames(mask, lags), lags)
     total = x.sum(axis=0, dtype=np.float64)[:, None]
     return toeplitz(autocorrelations(x, lags.n, edges="zero")) - lost.swapaxes(1, 2) @ lost, total - lost.sum(axis=1)
+
+
+def ring_columns(design: Design, start: int, stop: int) -> list[np.ndarray]:
+    """Return a block of features per trial, float64, less each feature's mean over all trials.
+
+    On a ring, taking a constant off changes no result (the intercept is free) and keeps
+    float32 products precise.
+    """
+    parts = [trial.x.block(start, stop).astype(np.float64) for trial in design.trials]
+    mean = sum(part.sum(axis=0) for part in parts) / sum(len(part) for part in parts)
+    return [part - mean for part in parts]
+
+
+def ring_moments(x: np.ndarray, n_lags: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return Gram matrices ``(n_features, n_lags, n_lags)`` and sums ``(n_features, n_lags)`` on the ring."""
+    sums = np.repeat(x.sum(axis=0, dtype=np.float64)[:, None], n_lags, axis=1)
+    return toeplitz(autocorrelations(x, n_lags, edges="circular")), sums
 
 
 def lost_frames(mask: np.ndarray, lags: Lags) -> np.ndarray:
@@ -131,7 +153,7 @@ def lost_frames(mask: np.ndarray, lags: Lags) -> np.ndarray:
 
 
 def lagged_rows(x: np.ndarray, frames: np.ndarray, lags: Lags) -> np.ndarray:
-    """Return rows of the lag matrices at these frames, ``(n_features, n_rows, n_lags)``, float64, 0 beyond the trial."""
+    """Return rows of the lag matrices at these frames, ``(n_features, n_rows, n_lags)``, 0 beyond the trial."""
     at = frames[:, None] - lags.samples[None, :]
     rows = np.where(((at >= 0) & (at < len(x)))[..., None], x[np.clip(at, 0, len(x) - 1)], 0.0)
     return np.ascontiguousarray(np.moveaxis(rows, -1, 0), dtype=np.float64)

@@ -56,6 +56,8 @@ def sparse_moments(
         ``(n_frames, n_channels)``, 0 at unusable frames.
     mask
         Usable frames (looked at between silences only).
+    lags, edges
+        The lag window, and what lies beyond the trial's ends.
 
     Returns
     -------
@@ -83,7 +85,7 @@ def _rows(x: sparse.csc_array, frames: np.ndarray, lags: Lags) -> np.ndarray:
 
 
 def sparse_autocorrelations(x: sparse.csc_array, n_lags: int, *, edges: Edges) -> np.ndarray:
-    """Return ``sum_t x(t) x(t - d)`` for d = 0 ... n_lags - 1, ``(n_features, n_lags)``, float64, from pairs of non-zeros."""
+    """Return ``sum_t x(t) x(t - d)`` for d = 0 ... n_lags - 1 from pairs of non-zeros, ``(n_features, n_lags)``."""
     n, n_features = x.shape
     frames, values, column = (
         x.indices.astype(np.int64),

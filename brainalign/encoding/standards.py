@@ -8,6 +8,7 @@ unit and the offset of the recording. Responses are read in stretches and standa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +43,10 @@ class Standards:
     sums: np.ndarray
     squares: np.ndarray
 
-    def read(self, number: int, trial: Trial, start: int, stop: int, *, every_frame: bool = False) -> np.ndarray:
-        """Return a stretch of a trial's responses, 0 where unusable, and a last column that counts frames.
+    def reader(self, number: int, trial: Trial, *, every_frame: bool = False) -> Callable[[int, int], np.ndarray]:
+        """Return a function of two frames that gives the responses between them, 0 where unusable.
+
+        A last column counts frames: usable ones, or every one.
 
         Parameters
         ----------
@@ -51,18 +54,20 @@ class Standards:
             The trial's place in the design.
         trial
             The trial.
-        start, stop
-            The stretch, in frames.
         every_frame
             Whether unusable frames count too (as frames at the mean).
         """
-        mask = trial.mask[start:stop]
-        out: np.ndarray = np.empty((stop - start, len(self.mean) + 1))
-        np.subtract(trial.y[start:stop], self.centres[number], out=out[:, :-1])
-        out[:, :-1] /= self.scale
-        out[~mask, :-1] = 0
-        out[:, -1] = 1.0 if every_frame else mask
-        return out
+
+        def _read(start: int, stop: int) -> np.ndarray:
+            mask = trial.mask[start:stop]
+            out: np.ndarray = np.empty((stop - start, len(self.mean) + 1))
+            np.subtract(trial.y[start:stop], self.centres[number], out=out[:, :-1])
+            out[:, :-1] /= self.scale
+            out[~mask, :-1] = 0
+            out[:, -1] = 1.0 if every_frame else mask
+            return out
+
+        return _read
 
 
 def standardise(design: Design, *, centre_trials: bool = False) -> Standards:

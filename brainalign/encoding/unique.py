@@ -18,7 +18,7 @@ response at all, and find effects that are the baseline's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -30,18 +30,17 @@ from brainalign.core.time import Lags
 from brainalign.core.trajectory import Trajectory
 from brainalign.encoding.backend import NUMPY
 from brainalign.encoding.baseline import Baseline, fit_baseline
+from brainalign.encoding.elimination import FeatureMoments, Joined, centred, join, joint_r, ratio
 from brainalign.encoding.folds import by_fold
 from brainalign.encoding.memory import Compute, blocks, each, one_thread
-from brainalign.encoding.nest import bend_matrices, gain_tables
-from brainalign.encoding.rotations import ring_columns
 from brainalign.encoding.scoring import Scores, pick
 from brainalign.encoding.segments import (
     Cut,
-    autocorrelations,
     lag_products,
     response_segments,
+    ring_columns,
+    ring_moments,
     segment_products,
-    toeplitz,
 )
 
 PENALTIES = (1e-2, 1e-1, 1e0, 1e1, 1e2)
@@ -93,6 +92,8 @@ def unique_rotated(
             fix=f"give one shift for each of {len(design.trials)} trials",
         )
     fitted = fit_baseline(design, baseline, penalties=baseline_penalties, n_folds=n_folds)
+    if not shifts.any():
+        fitted = fitted.whole()
     stage = _Stage(design, fitted, shifts, np.maximum(np.asarray(penalties, dtype=float), 1e-9), dtype)
     compute = compute or Compute()
     with one_thread():
@@ -121,22 +122,6 @@ def unique_scores(
         dtype=dtype, compute=compute,
     )  # fmt: skip
     return np.array([gain[0] for gain in gains])
-
-
-@dataclass(frozen=True, eq=False)
-class _Joined:
-    """One feature joined to the baseline in one combination: small matrices, ready for any column.
-
-    ``weights`` gives z above p of a training set's moments ``(feature lags, baseline, sum)``,
-    ``(2 L, L + m + 1)``; ``held`` gives q of the held-out fold's; ``bend`` is K above H;
-    ``gains`` and ``bend_gains`` are the penalties' factors.
-    """
-
-    weights: np.ndarray
-    held: np.ndarray
-    bend: np.ndarray
-    gains: np.ndarray
-    bend_gains: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +199,8 @@ class _Stage:
 
     def against_residual(self, k: int, x: np.ndarray) -> np.ndarray:
         """Return ``c[s] = sum_t x(t - s) e(t)`` on trial k's ring, ``(n_frames, n_channels)``."""
+        if not self.shifts.any():
+            return np.broadcast_to(self.dtype(0), (len(x), self.n_channels))
         turned = fft.rfft(x.astype(self.dtype)).conj()
         return fft.irfft(turned[:, None] * self.spectra[k], n=len(x), axis=0)
 
@@ -260,10 +247,10 @@ class _Stage:
         product, power = np.empty((2, len(base.combinations), szy.shape[-1]))
         for i, model in enumerate(base.combinations):
             kept = base.kept(model.out)
-            weights = base.inverses[i] @ _centred(szy[kept], base.sz[kept], sums[kept], base.n[kept])
+            weights = base.inverses[i] @ centred(szy[kept], base.sz[kept], sums[kept], base.n[kept])
             test = [model.test]
-            product[i] = np.einsum("zn,zn->n", weights, _centred(szy[test], base.sz[test], sums[test], base.n[test]))
-            szz = _centred(base.szz[test], base.sz[test], base.sz[test], base.n[test])
+            product[i] = np.einsum("zn,zn->n", weights, centred(szy[test], base.sz[test], sums[test], base.n[test]))
+            szz = centred(base.szz[test], base.sz[test], base.sz[test], base.n[test])
             power[i] = np.einsum("zn,zn->n", weights, szz @ weights)
         return product.astype(self.dtype), np.clip(power, 0, None).astype(self.dtype)
 
@@ -289,14 +276,18 @@ class _Stage:
         sxx, sx, sxz = self._feature_moments(columns)
         fitted = self.against_fit(columns)
         for f in range(span[1] - span[0]):
-            joined = [self._join(i, sxx[:, f], sx[:, f], sxz[:, f]) for i in range(len(self.baseline.combinations))]
+            moments = FeatureMoments(sxx[:, f], sx[:, f], sxz[:, f])
+            joined = [
+                join(self.baseline, i, moments, self.penalties, dtype=self.dtype)
+                for i in range(len(self.baseline.combinations))
+            ]
             yield self._gains(joined, [x[:, f] for x in columns], fitted[:, f])
 
     def _feature_moments(self, columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return Gram matrices, sums, and products with the baseline's columns, per fold and feature, float64."""
         base, n_lags = self.baseline, len(self.baseline.lags)
-        sxx = by_fold([toeplitz(autocorrelations(x, n_lags, edges="circular")) for x in columns], base.folds)
-        sx = by_fold([np.repeat(x.sum(axis=0)[:, None], n_lags, axis=1) for x in columns], base.folds)
+        own = zip(*(ring_moments(x, n_lags) for x in columns), strict=True)
+        sxx, sx = (by_fold(np.array(part), base.folds) for part in own)
         # sum_t x(t - l) z(t - m) depends on l - m alone.
         products = []
         for x, segments in zip(columns, self.baseline_segments, strict=True):
@@ -306,92 +297,34 @@ class _Stage:
         sxz = np.moveaxis(by_fold(products, base.folds)[:, :, index], -1, -2)
         return sxx, sx, sxz.reshape(*sxz.shape[:3], -1)
 
-    def _join(self, i: int, sxx: np.ndarray, sx: np.ndarray, sxz: np.ndarray) -> _Joined:
-        base, model = self.baseline, self.baseline.combinations[i]
-        kept, test, n_lags = base.kept(model.out), [model.test], len(base.lags)
-        n, sz, inverse = base.n, base.sz, base.inverses[i]
-        train_xx = _centred(sxx[kept], sx[kept], sx[kept], n[kept])
-        train_xz = _centred(sxz[kept], sx[kept], sz[kept], n[kept])
-        test_xx, test_xz = (
-            _centred(part[test], sx[test], other[test], n[test]) for part, other in ((sxx, sx), (sxz, sz))
-        )
-        test_zz = _centred(base.szz[test], sz[test], sz[test], n[test])
-        through = train_xz @ inverse
-        unit = np.trace(train_xx) / n_lags
-        width = 1 / np.sqrt(unit) if unit > 1e-11 * np.trace(sxx.sum(axis=0)) / n_lags else 0.0
-        left = train_xx - through @ train_xz.T
-        values, basis = np.linalg.eigh((left + left.T) / 2)
-        values = np.clip(values, 0, None) * width**2
-        both = test_xz @ through.T
-        seen = basis.T @ (test_xx - both - both.T + through @ test_zz @ through.T) @ basis * width**2
-        onto = width * basis.T @ np.hstack([np.eye(n_lags), -through])
-        cross = width * basis.T @ (test_xz - through @ test_zz) @ inverse
-        weights = np.vstack([onto, np.hstack([np.zeros_like(train_xx), cross])])
-        gains, bends = gain_tables(values[None], self.penalties, relative=False)
-        bend = bend_matrices(seen, values, self.penalties.min(), dtype=self.dtype)
-        joined = _Joined(
-            weights=_with_sum(weights, np.concatenate([sx[kept], sz[kept]], axis=1).sum(axis=0), n[kept].sum()),
-            held=_with_sum(onto, np.concatenate([sx[test], sz[test]], axis=1)[0], n[test].sum()),
-            bend=bend,
-            gains=gains,
-            bend_gains=np.concatenate([bends, 2 * gains], axis=-1),
-        )
-        return replace(joined, **{name: value.astype(self.dtype) for name, value in vars(joined).items()})
-
-    def _gains(self, joined: list[_Joined], columns: list[np.ndarray], fitted: np.ndarray) -> np.ndarray:
+    def _gains(self, joined: list[Joined], columns: list[np.ndarray], fitted: np.ndarray) -> np.ndarray:
         products = [self.against_residual(k, x) for k, x in enumerate(columns)]
         parts = []
         for rows, base in zip(self.portions, self.baseline_scores, strict=True):
             sxy = self.window(products, rows) + fitted[:, :, None].astype(self.dtype)
             n_columns = sxy.shape[2] * self.n_channels
-            sums = np.tile(self.sums.astype(self.dtype), (1, sxy.shape[2]))[:, None]
+            sums: np.ndarray = np.tile(self.sums.astype(self.dtype), (1, sxy.shape[2]))[:, None]
             moments = np.concatenate([sxy.reshape(*sxy.shape[:2], -1), self.baseline_windows(rows), sums], axis=1)
-            spread = self.inverse_spread[:, rows].reshape(-1, n_columns).astype(self.dtype)
+            spread: np.ndarray = self.inverse_spread[:, rows].reshape(-1, n_columns).astype(self.dtype)
             parts.append(self._score(joined, moments, base, spread).reshape(-1, self.n_channels))
         return np.concatenate(parts)
 
     def _score(
-        self, joined: list[_Joined], moments: np.ndarray, base: tuple[np.ndarray, np.ndarray], spread: np.ndarray
+        self, joined: list[Joined], moments: np.ndarray, base: tuple[np.ndarray, np.ndarray], spread: np.ndarray
     ) -> np.ndarray:
         """Return the gain of one portion of columns, averaged over folds."""
         n_folds, n_columns = spread.shape
-        merit, outer = np.zeros((2, n_folds, 1, len(self.penalties), n_columns), dtype=self.dtype)
-        alone = np.empty((n_folds, n_columns), dtype=self.dtype)
+        both: np.ndarray = np.zeros((2, n_folds, 1, len(self.penalties), n_columns), dtype=self.dtype)
+        merit, outer = both
+        alone: np.ndarray = np.empty((n_folds, n_columns), dtype=self.dtype)
         for i, (model, feature) in enumerate(zip(self.baseline.combinations, joined, strict=True)):
             training = moments[self.baseline.kept(model.out)].sum(axis=0)
             product, power = base[0][i], base[1][i]
-            r = _joint_r(feature, training, moments[model.test], product, power) * spread[model.test]
+            r = joint_r(feature, training, moments[model.test], product, power) * spread[model.test]
             if model.test == model.outer:
                 outer[model.outer, 0] = r
-                alone[model.outer] = _ratio(product, power) * spread[model.test]
+                alone[model.outer] = ratio(product, power) * spread[model.test]
             else:
                 merit[model.outer, 0] += r
         best, _ = pick(Scores(merit, outer), NUMPY, per="channel", n_channels=self.n_channels)
         return (best[:, 0] - alone).mean(axis=0)
-
-
-def _centred(products: np.ndarray, left: np.ndarray, right: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Add folds up and take the means' share off."""
-    return products.sum(axis=0) - np.outer(left.sum(axis=0), right.sum(axis=0)) / n.sum()
-
-
-def _with_sum(rows: np.ndarray, sums: np.ndarray, n: float) -> np.ndarray:
-    """Append the column that centres uncentred products."""
-    return np.hstack([rows, -(rows @ sums)[:, None] / n])
-
-
-def _joint_r(
-    feature: _Joined, training: np.ndarray, held: np.ndarray, product: np.ndarray, power: np.ndarray
-) -> np.ndarray:
-    """Return r of baseline and feature for every penalty, but for the response's spread, ``(n_penalties, n_columns)``."""
-    n_lags = len(feature.held)
-    both = feature.weights @ training
-    z, cross = both[:n_lags], both[n_lags:]
-    bent = (feature.bend @ z).reshape(2, n_lags, -1) * z
-    terms = np.concatenate([bent.reshape(2 * n_lags, -1), cross * z])
-    return _ratio(product + feature.gains @ (z * (feature.held @ held)), power + feature.bend_gains @ terms)
-
-
-def _ratio(product: np.ndarray, power: np.ndarray) -> np.ndarray:
-    scale = np.sqrt(np.clip(power, 0, None))
-    return np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)

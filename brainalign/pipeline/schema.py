@@ -14,6 +14,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""What can be part of a file's name everywhere: letters, digits, ``-`` and ``_``."""
+
+
 class Part(BaseModel):
     """A part of the configuration: frozen, and unknown keys are refused."""
 
@@ -107,7 +111,7 @@ class ListenerFile(Part):
     """One recording."""
 
     file: Path = Field(description="The recording, relative to the configuration file (any format that MNE reads).")
-    subject: str = Field(description="Whose recording it is.")
+    subject: Name = Field(description="Whose recording it is.")
     montage: str | None = Field(None, description="MNE's standard montage, where the file holds no sensor positions.")
 
 
@@ -169,11 +173,20 @@ class TestPart(Part):
     level: float = Field(0.05, gt=0, lt=1, description="Family-wise error level.")
     n_candidates: int = Field(40, ge=1, description="Largest number of found features in the joint model.")
 
+    @model_validator(mode="after")
+    def _level_can_be_reached(self) -> TestPart:
+        least = 1 / (1 + self.n_permutations)
+        if self.level < least:
+            raise ValueError(
+                f"{self.n_permutations} permutations give no p-value below {least:.4f}: none reaches level"
+            )
+        return self
+
 
 class StudyConfig(Part):
     """A whole study."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")] = Field(description="Its name.")
+    name: Name = Field(description="Its name.")
     seed: int = Field(0, ge=0, description="All randomness follows from it.")
     out: Path | None = Field(None, description="Where results go; default runs/NAME.")
     store: Path | None = Field(None, description="Where intermediate results are kept; default OUT/store.")

@@ -25,6 +25,7 @@ from brainalign.pipeline.stages import listening, modelling, sound, verdict
 
 __all__ = ["Study", "demo_config", "load_study", "write_outputs"]
 
+DEMO = "demo"
 N_BLOCKS = 12
 
 
@@ -49,7 +50,12 @@ def demo_config(quick: bool) -> Path:
 
 
 def load_study(path: Path, overrides: Mapping[str, object] | None = None) -> Study:
-    """Read a configuration file and lay out its work (nothing is computed or written)."""
+    """Read a configuration file and lay out its work (nothing is computed or written).
+
+    ``demo`` stands for the demonstration's own configuration where no file of that name exists.
+    """
+    if str(path) == DEMO and not Path(path).exists():
+        path = demo_config(quick=False)
     config = read_config(path, StudyConfig, overrides=overrides or {})
     out = config.out or Path("runs") / config.name
     plan = Plan(config.name, list(_Layout(config, Path(path).parent).tasks()))
