@@ -83,15 +83,6 @@ NUMPY = Backend(
 )
 
 
-def backend_of(array: Array) -> Backend:
-    """Return the backend an array belongs to, on the array's own device.
-
-    >>> backend_of(np.zeros(3)).name
-    'numpy'
-    """
-    return NUMPY if isinstance(array, np.ndarray) else get_backend(str(array.device))
-
-
 def get_backend(device: str | None = None) -> Backend:
     """Return NumPy (no device), or torch on a device such as ``"cpu"`` or ``"cuda"``."""
     if device is None or device == "numpy":

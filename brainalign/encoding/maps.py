@@ -185,7 +185,7 @@ def _dense_parts(bench: Bench, start: int, stop: int) -> list[tuple[np.ndarray, 
     columns = ring_columns(bench.design, start, stop) if circular else [trial.x.block(start, stop) for trial in trials]
     parts = []
     for x, trial, segments in zip(columns, trials, bench.segments, strict=True):
-        bulk = x.astype(bench.dtype, copy=False)
+        bulk: np.ndarray = x.astype(bench.dtype, copy=False)
         products = segment_products(bulk, segments, cut=bench.cut, backend=bench.backend)
         own = ring_moments(x, lags.n) if circular else padded_moments(x, trial.mask, lags)
         parts.append((*own, products))

@@ -87,7 +87,7 @@ def make_ring(
     """Prepare one listener's responses once for all features."""
     backend = get_backend(device)
     folds = assign_folds([trial.name for trial in design.trials], n_folds)
-    responses = prepare_responses(design, edges="circular", dtype=dtype)
+    responses = prepare_responses(design, dtype=dtype)
     # An unusable frame is one at which the response is at its mean: it counts, unlike between silences.
     sums, n = by_fold(responses.sums, folds), by_fold(np.array(responses.n_frames, dtype=float), folds)
     spread = np.sqrt(np.clip(by_fold(responses.squares, folds) - sums**2 / n[:, None], 0, None))

@@ -17,13 +17,14 @@ from brainalign.encoding.nest import Halves, Nest
 
 PenaltyPer = Literal["channel", "feature", "all"]
 _SMALL_PRODUCT = 1_000_000
-_COLUMNS = 768
+_ROWS_TIMES_COLUMNS = 16_384
 
 
 def columns_at_once(halves: Halves, n_channels: int) -> int:
-    """Return how many columns to score at once: whole rotations, products of at most a million multiplications."""
+    """Return how many columns to score at once: whole rotations, small products, buffers that stay in cache."""
     widest = 2 * halves.height * (halves.height + 1)
-    return max(1, min(_COLUMNS, _SMALL_PRODUCT // widest) // n_channels) * n_channels
+    fitting = min(_SMALL_PRODUCT // widest, _ROWS_TIMES_COLUMNS // halves.height)
+    return max(1, fitting // n_channels) * n_channels
 
 
 @dataclass(frozen=True, eq=False)

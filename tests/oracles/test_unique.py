@@ -28,7 +28,9 @@ def make_pair(rng, *, n_features=2, n_baseline=2, n_channels=3, as_csr=False):
         y = rng.standard_normal((n, n_channels)) + np.roll(z[:, :1], 2, axis=0) * [1.0, 0.5, 0.0]
         y[:, 0] += 0.5 * np.roll(x[:, 0], 1)
         axis, values = TimeAxis(RATE, n), x.astype(np.float32)
-        features = Trajectory(sparse.csr_array(values) if as_csr else values, axis, tuple(f"f{i}" for i in range(n_features)))
+        features = Trajectory(
+            sparse.csr_array(values) if as_csr else values, axis, tuple(f"f{i}" for i in range(n_features))
+        )
         trials.append(Trial(f"story-{number}", features, 1e-5 * y, np.ones(n, dtype=bool)))
         baselines.append(Trajectory(z.astype(np.float32), axis, tuple(f"z{i}" for i in range(n_baseline))))
     channels = tuple(f"ch{i}" for i in range(n_channels))
@@ -42,7 +44,9 @@ def lag_columns(values, lags):
 def joint_r(spaces, responses, folds, *, out, test, penalties):
     """Fit by the normal equations: each space with its own relative penalty per feature; return held-out r."""
     train, held = [k for k, f in enumerate(folds) if f not in out], [k for k, f in enumerate(folds) if f == test]
-    x, y = (np.concatenate([np.concatenate([s[k] for s in part], axis=1) for k in train]) for part in (spaces, [responses]))
+    x, y = (
+        np.concatenate([np.concatenate([s[k] for s in part], axis=1) for k in train]) for part in (spaces, [responses])
+    )
     widths, at = [], 0
     for space, (penalty, n_lags) in zip(spaces, penalties, strict=True):
         width = space[0].shape[1]
@@ -51,7 +55,9 @@ def joint_r(spaces, responses, folds, *, out, test, penalties):
         at += width
     mean, level = x.mean(axis=0), y.mean(axis=0)
     weights = np.linalg.solve((x - mean).T @ (x - mean) + np.diag(np.concatenate(widths)), (x - mean).T @ (y - level))
-    x, y = (np.concatenate([np.concatenate([s[k] for s in part], axis=1) for k in held]) for part in (spaces, [responses]))
+    x, y = (
+        np.concatenate([np.concatenate([s[k] for s in part], axis=1) for k in held]) for part in (spaces, [responses])
+    )
     predicted = x @ weights
     return np.array([np.corrcoef(predicted[:, c], y[:, c])[0, 1] for c in range(y.shape[1])])
 
@@ -59,6 +65,7 @@ def joint_r(spaces, responses, folds, *, out, test, penalties):
 def gain_by_hand(x, z, responses, folds, alpha, n_lags):
     gains = []
     for outer in range(N_FOLDS):
+
         def r(test, penalty, outer=outer):
             spaces, chosen = [z], [(alpha[outer], n_lags)]
             if penalty is not None:
