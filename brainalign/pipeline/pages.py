@@ -264,7 +264,7 @@ def _discoveries(results: Results, summary: dict[str, Any]) -> Section:
     )
     rest = len(summary["found"]) - len(rows)
     note = (
-        "A dash instead of a peak: the response is largest at the window's edge. A peak before 0 ms: the feature comes "
+        "A dash instead of a peak: the response has none inside the window. A peak before 0 ms: the feature comes "
         "after one that the brain follows."
     )
     note += f" {rest} more in summary.json." if rest > 0 else ""

@@ -250,7 +250,15 @@ def test_an_interrupt_has_its_own_code_and_message(config, monkeypatch):
 def test_an_interrupted_run_stops_soon_and_goes_on_later(config, tmp_path, whole_group):
     config.write_text(f"name: toy\nsleep: 0.2\nout: {tmp_path / 'out'}\n")
     command = [sys.executable, "-m", "tests.cli.stand_in", "run", str(config), "--jobs", "2"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A test run started in the background is deaf to interrupts, and so would its children be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     noises = tmp_path / "out" / "store" / "noise"
     while not any(noises.glob("[!.]*/header.json")):
         time.sleep(0.05)

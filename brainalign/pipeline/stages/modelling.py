@@ -143,7 +143,7 @@ def find(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) 
 
 
 def _peak_inside(response: np.ndarray, lags: Lags) -> float | None:
-    """Return the latency of the peak in seconds, or None if the response is largest at the window's edge."""
+    """Return the latency of the peak in seconds, or None if the response has none inside the window."""
     from brainalign.encoding.peaks import peak_latency
 
     latency = peak_latency(response, lags)
