@@ -19,12 +19,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from brainalign.core.artefact import Artefact, read_artefact, verify_artefact, write_artefact
 from brainalign.core.errors import BrainalignError, DamagedArtefact, MissingFile, StoreProblem
 from brainalign.core.hashing import canonical_json
 
 MIN_FREE_BYTES = 256 * 2**20
 _FOREIGN_RUN_S = 600.0
+_CLOCK_SLACK_S = 60.0  # between a process's start as the kernel tells it and a file's time
 _MANY = 10_000
 
 
@@ -149,13 +152,13 @@ class Store:
         now = time.time()
         for run in _inside(self.folder / "running", "*"):
             host, _, pid = run.name.rpartition(".")
-            if host == here and not _others_and_alive(pid):
+            if host == here and not _at_work(pid, run):
                 shutil.rmtree(run, ignore_errors=True)
             elif host != here and now - _modified(run) < _FOREIGN_RUN_S:
                 return  # another machine is at work here, and its process numbers mean nothing to us
         for pattern in (".*.tmp", "*/.*.tmp", "index/*/.*.tmp"):
             for leftover in _inside(self.folder, pattern):
-                if not _others_and_alive(leftover.name.split(".")[-2]):
+                if not _at_work(leftover.name.split(".")[-2], leftover):
                     _remove(leftover)
 
 
@@ -206,20 +209,24 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
-def _others_and_alive(pid: str) -> bool:
-    """Tell whether a process other than this one still runs under a number.
+def _at_work(pid: str, leftover: Path) -> bool:
+    """Tell whether a process other than this one may still be writing what it began.
 
     A leftover with our own number is an earlier process's: nothing is being written yet.
+    Where nobody collects orphans, as in many containers, a killed process keeps its number
+    as a zombie; and a number may have gone to a process that began after the leftover.
     """
     if not pid.isdecimal() or int(pid) == os.getpid():
         return False
     try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
+        process = psutil.Process(int(pid))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.create_time() <= _modified(leftover) + _CLOCK_SLACK_S
+    except (psutil.NoSuchProcess, OverflowError):
         return False
-    except OSError:
+    except psutil.AccessDenied:
         return True
-    return True
 
 
 def _remove(path: Path) -> None:

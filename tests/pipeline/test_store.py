@@ -1,10 +1,13 @@
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from brainalign.core.artefact import Artefact
@@ -108,22 +111,42 @@ def test_a_full_disk_is_refused(tmp_path, monkeypatch):
         Store(tmp_path / "store").prepare()
 
 
-def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(store):
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    try:
-        dead, own, alive = (
-            store.folder / "noise" / f".{'cd' * 32}.{pid}.tmp" for pid in (GONE, os.getpid(), sleeper.pid)
-        )
-        index = store.folder / "index" / "toy" / f".sum.json.{GONE}.tmp"
-        for folder in (dead, own, alive, index.parent):
-            folder.mkdir(parents=True)
-        index.write_text("{")
-        store.prepare()
-        assert [path.exists() for path in (dead, own, index, alive)] == [False, False, False, True]
-        assert store.condition(KEY) is Condition.SOUND
-    finally:
-        sleeper.kill()
-        sleeper.wait()
+@pytest.fixture
+def sleeper():
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(store, sleeper):
+    dead, own, alive = (store.folder / "noise" / f".{'cd' * 32}.{pid}.tmp" for pid in (GONE, os.getpid(), sleeper.pid))
+    index = store.folder / "index" / "toy" / f".sum.json.{GONE}.tmp"
+    for folder in (dead, own, alive, index.parent):
+        folder.mkdir(parents=True)
+    index.write_text("{")
+    store.prepare()
+    assert [path.exists() for path in (dead, own, index, alive)] == [False, False, False, True]
+    assert store.condition(KEY) is Condition.SOUND
+
+
+@pytest.mark.parametrize("where", ["noise/.{}.{}.tmp", "running/{}.{}"])
+def test_leftovers_of_killed_processes_that_nobody_waited_for_go(store, sleeper, where):
+    leftover = store.folder / where.format(socket.gethostname(), sleeper.pid)
+    leftover.mkdir(parents=True)
+    sleeper.kill()
+    while psutil.Process(sleeper.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    store.prepare()
+    assert not leftover.exists()
+
+
+def test_leftovers_go_if_their_number_now_belongs_to_a_later_process(store, sleeper):
+    leftover = store.folder / "noise" / f".{'cd' * 32}.{sleeper.pid}.tmp"
+    leftover.mkdir(parents=True)
+    os.utime(leftover, (1e9, 1e9))
+    store.prepare()
+    assert not leftover.exists()
 
 
 def test_leftovers_stay_while_another_machine_is_at_work(store):
