@@ -30,15 +30,21 @@ if TYPE_CHECKING:
     from brainalign.core.time import Lags as Lags
     from brainalign.core.time import TimeAxis as TimeAxis
     from brainalign.core.trajectory import Trajectory as Trajectory
+    from brainalign.estimators.maps import FeatureMaps as FeatureMaps
+    from brainalign.estimators.trf import TRF as TRF
+    from brainalign.estimators.trf import BandedTRF as BandedTRF
 
 _HOMES = {
     "__version__": "brainalign.__about__",
+    "BandedTRF": "brainalign.estimators.trf",
     "Design": "brainalign.core.design",
     "EncodingResult": "brainalign.core.result",
+    "FeatureMaps": "brainalign.estimators.maps",
     "Lags": "brainalign.core.time",
     "NullTest": "brainalign.core.result",
     "Recording": "brainalign.core.recording",
     "Stimulus": "brainalign.core.stimulus",
+    "TRF": "brainalign.estimators.trf",
     "TimeAxis": "brainalign.core.time",
     "Trajectory": "brainalign.core.trajectory",
     "align": "brainalign.api",

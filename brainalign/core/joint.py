@@ -9,7 +9,7 @@ import numpy as np
 
 from brainalign.core.arrays import read_only, require_shape
 from brainalign.core.artefact import Artefact
-from brainalign.core.errors import unknown_name
+from brainalign.core.errors import ValueProblem, unknown_name
 from brainalign.core.provenance import Provenance
 from brainalign.core.time import Lags
 
@@ -23,7 +23,7 @@ class JointResult:
     Parameters
     ----------
     scores
-        Held-out Pearson r, shape ``(n_folds, n_channels)``.
+        Held-out Pearson r, shape ``(n_folds, n_channels)``; no folds if the model was not cross-validated.
     alpha
         Penalty of each band, chosen inside each fold's training trials, shape ``(n_folds, n_bands, n_channels)``,
         in the units of the model's convention.
@@ -77,6 +77,8 @@ class JointResult:
     @property
     def score(self) -> np.ndarray:
         """Held-out r averaged over folds, shape ``(n_channels,)``."""
+        if not len(self.scores):
+            raise ValueProblem("this model was not cross-validated", got="0 folds", fix="fit it with several penalties")
         return self.scores.mean(axis=0)
 
     def response(self, feature: str) -> np.ndarray:

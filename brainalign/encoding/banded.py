@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from brainalign.core.arrays import require_shape
 from brainalign.core.design import Design
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.core.joint import JointResult
@@ -149,6 +150,47 @@ def fit_banded(
         weights=weights * moments.scale,
         intercept=moments.mean + moments.scale * (train.y_mean - train.x_mean @ weights),
         step=("fit_banded", settings | {"convention": rule.convention}),
+    )
+
+
+def fit_fixed_bands(
+    design: Design,
+    penalties: np.ndarray,
+    *,
+    regulariser: str | Regulariser = "ridge",
+    numerics: Numerics = NUMERICS,
+) -> JointResult:
+    """Fit all trials with each band's given penalty, without cross-validation.
+
+    Parameters
+    ----------
+    design
+        Trials apart, with bands; one trial is enough.
+    penalties
+        Shape ``(n_bands, n_channels)``, above 0, such as `JointResult.coef_alpha`; infinite ones leave a band out.
+    regulariser, numerics
+        As in `fit_banded`.
+
+    Returns
+    -------
+    JointResult
+        Its ``scores`` and ``alpha`` have no folds.
+    """
+    rule, table, bands = as_regulariser(regulariser), np.asarray(penalties, dtype=float), band_columns(design)
+    require_shape(table.shape, (len(bands), len(design.channels)), name="penalties", axes="bands, channels")
+    _require_plain_ridge(rule, table)
+    model = BandedRidge(rule, lagged_columns(bands, design.lags.n), float(design.lags.rate))
+    moments = fold_moments(design, np.zeros(len(design.trials), dtype=int), edges=numerics.edges, dtype=numerics.dtype)
+    train = moments.total([0])
+    weights = model.at(train, table)
+    return joint_result(
+        design,
+        np.empty((0, len(design.channels))),
+        alpha=np.empty((0, *table.shape)),
+        coef_alpha=table,
+        weights=weights * moments.scale,
+        intercept=moments.mean + moments.scale * (train.y_mean - train.x_mean @ weights),
+        step=("fit_fixed_bands", {"convention": rule.convention, "edges": numerics.edges}),
     )
 
 

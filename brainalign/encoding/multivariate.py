@@ -1,6 +1,7 @@
 """How well do all features together predict each channel? Joint lagged ridge models.
 
-`fit_encoding` cross-validates the whole path of penalties and fits all trials with the best.
+`fit_encoding` cross-validates the whole path of penalties and fits all trials with the best;
+`fit_fixed` fits all trials with penalties that are given.
 Scores come from moments; `brainalign.encoding.prediction` gives predictions where they are wanted.
 
 Primal (moments; cost p^3 in p = features x lags) or kernel (cost n^3 in frames): the kernel
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from brainalign.core.design import Design
-from brainalign.core.errors import ValueProblem
+from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.core.joint import JointResult
 from brainalign.encoding.blocks import Centred, fold_moments
 from brainalign.encoding.crossval import MomentProblem, Path, Problem, choose, path_scores
@@ -184,6 +185,53 @@ def fit_encoding(
         weights=weights * scale,
         intercept=mean + scale * intercept,
         step=("fit_encoding", settings),
+    )
+
+
+def fit_fixed(
+    design: Design,
+    penalty: float | Sequence[float] | np.ndarray,
+    *,
+    regulariser: str | Regulariser = "ridge",
+    pca: int | float | None = None,
+    numerics: Numerics = NUMERICS,
+) -> JointResult:
+    """Fit one lagged model of all features to all trials, with a given penalty and no cross-validation.
+
+    Parameters
+    ----------
+    design
+        One trial is enough.
+    penalty
+        One number, or one per channel.
+    regulariser, pca, numerics
+        As in `fit_encoding`.
+
+    Returns
+    -------
+    JointResult
+        Its ``scores`` and ``alpha`` have no folds.
+    """
+    rule, values, n_channels = as_regulariser(regulariser), check_penalties(penalty), len(design.channels)
+    if len(values) not in (1, n_channels):
+        raise ShapeMismatch(
+            "a fixed penalty is one number, or one per channel", got=values.shape, fix=f"give 1 or {n_channels} numbers"
+        )
+    own = np.broadcast_to(values, n_channels)
+    grid, choice = np.unique(own, return_inverse=True)
+    together = np.zeros(len(design.trials), dtype=int)
+    problem, mean, scale = _Model(design, grid, rule, pca, numerics).problem(together)
+    weights, intercept = problem.final(choice)
+    settings = {"penalty": values.tolist(), "regulariser": rule.kind, "convention": rule.convention}
+    n_bands = len(band_columns(design))
+    return joint_result(
+        design,
+        np.empty((0, n_channels)),
+        alpha=np.empty((0, n_bands, n_channels)),
+        coef_alpha=np.repeat(own[None], n_bands, axis=0),
+        weights=weights * scale,
+        intercept=mean + scale * intercept,
+        step=("fit_fixed", settings | {"pca": pca, "edges": numerics.edges}),
     )
 
 

@@ -113,7 +113,7 @@ def as_regulariser(value: str | Regulariser) -> Regulariser:
     return value if isinstance(value, Regulariser) else Regulariser(value)
 
 
-def check_penalties(values: Sequence[float] | np.ndarray) -> np.ndarray:
+def check_penalties(values: float | Sequence[float] | np.ndarray) -> np.ndarray:
     """Return penalties as an array; refuse negative ones, infinities and an empty list."""
     penalties = np.atleast_1d(np.asarray(values, dtype=float))
     if penalties.ndim != 1 or not penalties.size or not np.all(np.isfinite(penalties) & (penalties >= 0)):

@@ -7,6 +7,7 @@ import numpy as np
 from brainalign.core.design import Design
 from brainalign.core.errors import ShapeMismatch
 from brainalign.core.joint import JointResult
+from brainalign.core.trajectory import Trajectory
 
 
 def predict(result: JointResult, design: Design) -> list[np.ndarray]:
@@ -30,16 +31,18 @@ def predict(result: JointResult, design: Design) -> list[np.ndarray]:
             got=f"{design.n_features} features at {design.lags.rate} Hz",
             fix=f"give the {len(result.features)} features at {result.lags.rate} Hz",
         )
-    coef = result.coef.astype(np.float64)
-    predictions = []
-    for trial in design.trials:
-        out, n = np.tile(result.intercept.astype(np.float64), (trial.axis.n, 1)), trial.axis.n
-        for i, lag in enumerate(result.lags.samples):
-            if abs(lag) < n:
-                low, high = max(0, -lag), min(n, n - lag)
-                out[low + lag : high + lag] += trial.x.values[low:high] @ coef[:, i]
-        predictions.append(out)
-    return predictions
+    return [predict_trial(result, trial.x) for trial in design.trials]
+
+
+def predict_trial(result: JointResult, features: Trajectory) -> np.ndarray:
+    """Predict the response to one trial's features, with silence around the trial, ``(n_frames, n_channels)``."""
+    n, coef = features.axis.n, result.coef.astype(np.float64)
+    out = np.tile(result.intercept.astype(np.float64), (n, 1))
+    for i, lag in enumerate(result.lags.samples):
+        if abs(lag) < n:
+            low, high = max(0, -lag), min(n, n - lag)
+            out[low + lag : high + lag] += features.values[low:high] @ coef[:, i]
+    return out
 
 
 def trial_scores(result: JointResult, design: Design) -> np.ndarray:
@@ -48,12 +51,13 @@ def trial_scores(result: JointResult, design: Design) -> np.ndarray:
     Its mean over trials is mTRF's score; `JointResult.scores` pools the trials of a fold instead.
     """
     return np.array([
-        _columns_r(predicted[trial.mask], np.asarray(trial.y, dtype=np.float64)[trial.mask])
+        pearson(predicted[trial.mask], np.asarray(trial.y, dtype=np.float64)[trial.mask])
         for predicted, trial in zip(predict(result, design), design.trials, strict=True)
     ])  # fmt: skip
 
 
-def _columns_r(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def pearson(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return Pearson r column by column; 0 where either is constant."""
     one, other = one - one.mean(axis=0), other - other.mean(axis=0)
     scale = np.sqrt(np.square(one).sum(axis=0) * np.square(other).sum(axis=0))
     return np.divide((one * other).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)

@@ -53,6 +53,16 @@ class TestReadme:
         assert ba.feature_maps(design.select([0]), n_folds=3).r.shape == (1, 64)
 
 
+def test_the_estimators(root, blocks):
+    page = root / "docs" / "estimators.md"
+    names = run("\n".join(blocks(page, "python")), page)
+    assert names["model"].coef_.shape == (2, 3, 26)
+    assert names["r2"] > 0.1
+    assert names["found"] == ["x1"]
+    assert names["banded"].bands_ == ("acoustic", "model")
+    assert names["stimulus"].shape == names["x"].shape
+
+
 def test_the_preparation_of_a_recording(tmp_path, root, blocks, monkeypatch):
     """A BioSemi-like recording: no positions, EOG among the externals, integer triggers."""
     page = root / "docs" / "own-data.md"

@@ -24,7 +24,12 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_all_are_tested():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"one_listener.py", "plant_and_find.py", "train_sae.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "grid_search.py",
+        "one_listener.py",
+        "plant_and_find.py",
+        "train_sae.py",
+    }
 
 
 class TestOneListener:
@@ -46,6 +51,16 @@ def test_planted_features_come_first(run):
     assert "planted: parietal_right" in first
     assert "planted: temporal_left" in second
     assert "planted" not in third
+
+
+def test_a_search_finds_the_true_lags(run):
+    grid, best, held_out, maps = run("grid_search.py")
+    assert best == "best: lags 0 to 300 ms, tikhonov-1, penalty 0.1"
+    assert float(held_out.split("r = ")[1].split()[0]) > 0.3
+    kept, r = maps.split("; r of the pipeline: ")
+    assert kept == "kept by FeatureMaps: onset"
+    assert float(r) > 0.3
+    assert grid.startswith("12 models")
 
 
 def test_a_trained_autoencoder_can_be_loaded(run, tmp_path):
