@@ -88,6 +88,10 @@ class Workspace:
                 b.multiply(self._r, inverse_spread[fold], out=self._r)
                 self._keep(out, fold, started)
                 scoring += 1
+        # Rounding may carry r past 1, and far past it where a prediction is next to nothing.
+        n_inner = len(self.raw) - 1
+        b.clip(self.merit, -n_inner, n_inner, out=self.merit)
+        b.clip(self.outer, -1.0, 1.0, out=self.outer)
         return Scores(self.merit, self.outer)
 
     def _start(self) -> None:
@@ -120,20 +124,19 @@ class Workspace:
         b.multiply(pairs, self._z[:, :, None], out=pairs)
         b.matmul(nest.gains[:, t], self._q.reshape(f, parts * h, n), out=self._r)
         b.matmul(nest.bend_gains[:, t], self._bent.reshape(f, parts * 2 * h, n), out=self._power)
-        b.clip(self._power, float(np.finfo(self.dtype).tiny), None, out=self._power)
+        b.at_least(self._power, float(np.finfo(self.dtype).tiny), out=self._power)
         b.sqrt(self._power, out=self._power)
         b.divide(self._r, self._power, out=self._r)
 
     def _keep(self, out: tuple[int, ...], fold: int, started: set[int]) -> None:
-        r = self.backend.clip(self._r, -1.0, 1.0, out=self._r)
         if len(out) == 1:
-            self.outer[fold][...] = r
+            self.outer[fold][...] = self._r
             return
         other = out[0] if fold == out[1] else out[1]
         if other in started:
-            self.backend.add(self.merit[other], r, out=self.merit[other])
+            self.backend.add(self.merit[other], self._r, out=self.merit[other])
         else:
-            self.merit[other][...] = r
+            self.merit[other][...] = self._r
             started.add(other)
 
 
@@ -158,10 +161,12 @@ def pick(scores: Scores, backend: Backend, *, per: PenaltyPer, n_channels: int) 
 
 
 def _pick_fast(merit: np.ndarray, outer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mark the best and add up what is marked: ten times faster than choosing, and the same unless there are equals."""
+    """Mark the best and add up what is marked: ten times faster than choosing. Of equals, only the first stays marked."""
     marked = (merit == merit.max(axis=2, keepdims=True)).astype(merit.dtype)
     if np.count_nonzero(marked) > marked.size // marked.shape[2]:
-        return _pick_in_turn(merit, outer, NUMPY)
+        k, f, n = np.nonzero(marked.sum(axis=2) > 1)
+        columns = marked[k, f, :, n]
+        marked[k, f, :, n] = np.arange(columns.shape[1]) == columns.argmax(axis=1)[:, None]
     choice = np.einsum("kfan,a->kfn", marked, np.arange(marked.shape[2], dtype=marked.dtype))
     return np.multiply(outer, marked, out=marked).sum(axis=2), choice.astype(np.intp)
 
