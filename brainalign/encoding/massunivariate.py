@@ -244,7 +244,7 @@ def rotated_listeners(
         stop=stop_hopeless,
     )
     spans, n_workers = turn.plan(compute)
-    yield from each(turn.block, spans, n_workers=n_workers)
+    yield from each(turn.block, spans, n_workers=n_workers, prefer=compute.prefer)
 
 
 def _require_rotatable(
