@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from brainalign.encoding.backend import NUMPY, Array, Backend
+from brainalign.encoding.backend import Array, Backend
 from brainalign.encoding.nest import Halves, Nest
 
 PenaltyPer = Literal["channel", "feature", "all"]
@@ -161,7 +161,7 @@ def pick(scores: Scores, backend: Backend, *, per: PenaltyPer, n_channels: int) 
 
 
 def _pick_fast(merit: np.ndarray, outer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mark the best and add up what is marked: ten times faster than choosing. Of equals, only the first stays marked."""
+    """Mark the best (of equals, the first) and add up what is marked: ten times faster than choosing."""
     marked = (merit == merit.max(axis=2, keepdims=True)).astype(merit.dtype)
     if np.count_nonzero(marked) > marked.size // marked.shape[2]:
         k, f, n = np.nonzero(marked.sum(axis=2) > 1)
