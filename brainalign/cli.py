@@ -159,6 +159,41 @@ def report(config: Config, *, out: Out = None, store: Keep = None, seed: Seed = 
         _write_outputs(study, kept, quiet=False)
 
 
+@app.command(epilog="Example: brainalign selftest study.yaml --fakes 100")
+def selftest(
+    config: Config,
+    *,
+    fakes: Annotated[int, typer.Option("--fakes", min=5, help="Data sets per way of breaking the bond.")] = 40,
+    features: Annotated[int, typer.Option("--features", min=1, help="Features tested in each, drawn anew.")] = 8,
+    store: Keep = None,
+    seed: Seed = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Try the study's test where there is nothing to find.
+
+    The study's own recordings stand beside sounds that were not playing; how often something is found is set
+    against how often it may be.
+    Ends with code 1 if that is too often; slow drifts in the recordings are the usual reason.
+    """
+    with _Guard(verbose=verbose):
+        from brainalign.pipeline.execute import execute
+        from brainalign.pipeline.log import make_log
+        from brainalign.pipeline.selftest import lines, outcomes, selftest_plan
+        from brainalign.pipeline.store import Store
+
+        study = _load(config, _overrides(store=store, seed=seed))
+        plan, kept = selftest_plan(study, n_fakes=fakes, n_features=features), Store(study.store_folder)
+        with make_log(quiet=quiet, verbose=verbose) as log:
+            execute(plan, kept, n_jobs=jobs, log=log)
+        found = outcomes(plan, kept)
+        for line in lines(found):
+            typer.echo(line)
+        if not all(outcome.holds for outcome in found):
+            raise typer.Exit(1)
+
+
 @app.command(epilog="Example: brainalign doctor --store /data/store")
 def doctor(
     *,

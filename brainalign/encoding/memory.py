@@ -11,6 +11,7 @@ from threading import current_thread, main_thread
 from typing import TypeVar
 
 from brainalign.core.errors import ValueProblem
+from brainalign.core.workers import never_retire
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _MOST_FEATURES = 64
@@ -148,6 +149,7 @@ def _apart(work: Callable[[tuple[int, int]], Result], span: tuple[int, int]) -> 
     """Do a worker's share. In a process of its own the caller's limit on threads does not hold."""
     if current_thread() is not main_thread():
         return work(span)
+    never_retire()
     with one_thread():
         return work(span)
 

@@ -12,15 +12,12 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 REQUIRED = (
     "joblib",
     "matplotlib",
     "mne",
     "nilearn",
     "numpy",
-    "psutil",
     "pydantic",
     "pyyaml",
     "rich",
@@ -111,15 +108,27 @@ def _cores() -> int:
 
 def _memory() -> Check:
     free = memory_available()
+    if free is None:
+        return Check("memory", Verdict.WARN, "unknown", f"make sure that {_LITTLE_MEMORY_GIB:g} GiB are free")
     low = free < _LITTLE_MEMORY_GIB * _GIB
     fix = "close other programs, or run with fewer --jobs" if low else ""
     return Check("memory", Verdict.WARN if low else Verdict.OK, f"{free / _GIB:.1f} GiB available", fix)
 
 
-def memory_available() -> int:
-    """Return the bytes of memory that can be had, with a container's limit regarded."""
-    system, container = psutil.virtual_memory().available, _memory_of_container()
-    return system if container is None else min(system, container)
+def memory_available() -> int | None:
+    """Return the bytes of memory that can be had, with a container's limit regarded, or None if unknown."""
+    candidates = [value for value in (_memory_of_system(), _memory_of_container()) if value is not None]
+    return min(candidates, default=None)
+
+
+def _memory_of_system() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError, IndexError):
+        return None
 
 
 def _memory_of_container() -> int | None:

@@ -86,6 +86,7 @@ def execute(plan: Plan, store: Store, *, n_jobs: int | None = None, log: RunLog 
         _remember(plan, store, name)
     log.start(total=len(plan), kept=len(kept))
     made = _make(plan, store, n_jobs=n_jobs, log=log) if len(kept) < len(plan) else ()
+    store.tidy()  # a process that was killed in the midst of writing may have taken a while to die
     summary = RunSummary(made, kept, set_aside, time.monotonic() - start)
     log.end(made=len(made), kept=len(kept), set_aside=len(set_aside), seconds=summary.seconds)
     return summary

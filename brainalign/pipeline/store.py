@@ -19,15 +19,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from brainalign.core.artefact import Artefact, read_artefact, verify_artefact, write_artefact
 from brainalign.core.errors import BrainalignError, DamagedArtefact, MissingFile, StoreProblem
 from brainalign.core.hashing import canonical_json
 
 MIN_FREE_BYTES = 256 * 2**20
 _FOREIGN_RUN_S = 600.0
-_CLOCK_SLACK_S = 60.0  # between a process's start as the kernel tells it and a file's time
 _MANY = 10_000
 
 
@@ -127,7 +124,7 @@ class Store:
                 got=f"{free / 2**20:.0f} MiB free at {self.folder}",
                 fix=f"free at least {min_free / 2**20:.0f} MiB, or choose another folder with --store",
             )
-        self._sweep()
+        self.tidy()
 
     def remember(self, run: str, task: str, record: dict[str, Any]) -> None:
         """Keep how a task of a run was last made."""
@@ -146,19 +143,19 @@ class Store:
         """Return the folder for this process's notes while it runs."""
         return self.folder / "running" / f"{socket.gethostname()}.{os.getpid()}"
 
-    def _sweep(self) -> None:
+    def tidy(self) -> None:
         """Remove what killed runs left half written, unless its process may still be alive."""
         here = socket.gethostname()
         now = time.time()
         for run in _inside(self.folder / "running", "*"):
             host, _, pid = run.name.rpartition(".")
-            if host == here and not _at_work(pid, run):
+            if host == here and not _at_work(pid):
                 shutil.rmtree(run, ignore_errors=True)
             elif host != here and now - _modified(run) < _FOREIGN_RUN_S:
                 return  # another machine is at work here, and its process numbers mean nothing to us
         for pattern in (".*.tmp", "*/.*.tmp", "index/*/.*.tmp"):
             for leftover in _inside(self.folder, pattern):
-                if not _at_work(leftover.name.split(".")[-2], leftover):
+                if not _at_work(leftover.name.split(".")[-2]):
                     _remove(leftover)
 
 
@@ -209,24 +206,29 @@ def _modified(path: Path) -> float:
         return 0.0
 
 
-def _at_work(pid: str, leftover: Path) -> bool:
-    """Tell whether a process other than this one may still be writing what it began.
+def _at_work(pid: str) -> bool:
+    """Tell whether a process other than this one still runs under a number.
 
     A leftover with our own number is an earlier process's: nothing is being written yet.
-    Where nobody collects orphans, as in many containers, a killed process keeps its number
-    as a zombie; and a number may have gone to a process that began after the leftover.
     """
-    if not pid.isdecimal() or int(pid) == os.getpid():
+    if not pid.isdecimal() or int(pid) == os.getpid() or _is_zombie(pid):
         return False
     try:
-        process = psutil.Process(int(pid))
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return process.create_time() <= _modified(leftover) + _CLOCK_SLACK_S
-    except (psutil.NoSuchProcess, OverflowError):
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
         return False
-    except psutil.AccessDenied:
+    except OSError:
         return True
+    return True
+
+
+def _is_zombie(pid: str) -> bool:
+    """Tell (on Linux) whether only a process's number is left: in many containers nobody collects orphans."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _remove(path: Path) -> None:

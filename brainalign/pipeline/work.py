@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from brainalign.core.artefact import Artefact, read_artefact
 from brainalign.core.errors import BrainalignError, StoreProblem, ValueProblem
+from brainalign.core.workers import never_retire
 from brainalign.pipeline.stage import Task, resolve
 from brainalign.pipeline.store import Store, write_json
 
@@ -164,6 +165,7 @@ def _settle_in_worker(parent: int) -> None:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     threadpool_limits(limits=1)
     _limit_torch(1)
+    never_retire()
     ours = multiprocessing.current_process().name.startswith("LokyProcess")  # and not a cluster's worker
     watched = any(thread.name == _WATCH for thread in threading.enumerate())
     if ours and not watched:

@@ -17,7 +17,7 @@ from tests.pipeline.test_store import flip
 from tests.pipeline.toys import bytes_of
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "run", "status", "report", "doctor")
+COMMANDS = ("demo", "run", "status", "report", "selftest", "doctor")
 
 
 @pytest.fixture

@@ -65,6 +65,8 @@ def test_memory_is_a_plausible_number_and_little_of_it_is_told(tmp_path, monkeyp
     assert 2**20 < doctor.memory_available() < 2**50
     monkeypatch.setattr(doctor, "memory_available", lambda: 2**30)
     assert check(tmp_path, "memory").verdict is Verdict.WARN
+    monkeypatch.setattr(doctor, "memory_available", lambda: None)
+    assert check(tmp_path, "memory").found == "unknown"
 
 
 def test_a_broken_gpu_is_a_finding_and_no_failure(tmp_path, monkeypatch):

@@ -11,8 +11,17 @@ from brainalign.pipeline.log import SilentLog
 from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.stage import Stage, Task
 from brainalign.pipeline.store import Store
-from tests.pipeline.test_store import flip
-from tests.pipeline.toys import SUM, bytes_of, fail_badly, fail_kindly, make_noise, return_number, toy_plan
+from tests.pipeline.test_store import GONE, flip
+from tests.pipeline.toys import (
+    SUM,
+    bytes_of,
+    fail_badly,
+    fail_kindly,
+    make_noise,
+    return_number,
+    tell_whether_workers_retire,
+    toy_plan,
+)
 
 ROOT = Path(__file__).parents[2]
 NO_NOISE = {"seed": 0, "n_arrays": 1}
@@ -48,6 +57,28 @@ def test_all_is_made_in_order_and_then_kept(tmp_path):
     assert len(again.kept) == len(plan)
     assert log.ended["kept"] == len(plan)
     assert bytes_of(store.folder) == before
+
+
+def test_what_a_killed_run_was_slow_to_let_go_of_is_removed_in_the_end(tmp_path):
+    store, late = Store(tmp_path / "store"), f".{'cd' * 32}.{GONE}.tmp"
+
+    class Late(SilentLog):
+        def start(self, **_):
+            (store.folder / "noise" / late).mkdir(parents=True)
+
+    execute(toy_plan(), store, n_jobs=1, log=Late())
+    assert (store.folder / "noise").is_dir()
+    assert not (store.folder / "noise" / late).exists()
+
+
+def test_workers_are_not_retired_for_memory_that_is_mapped(tmp_path):
+    from joblib.externals.loky import process_executor
+
+    told = Stage("told", 1, tell_whether_workers_retire)
+    plan, store = Plan("two", [Task("a", told, settings={"n": 0}), Task("b", told, settings={"n": 1})]), Store(tmp_path)
+    execute(plan, store, n_jobs=2)
+    assert [store.get(plan.key(name)).meta["retire"] for name in "ab"] == [False, False]
+    assert hasattr(process_executor, "_USE_PSUTIL")  # the switch still exists
 
 
 def test_only_what_changed_is_made_again(tmp_path):

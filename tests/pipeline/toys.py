@@ -50,6 +50,12 @@ def fail_badly(settings, inputs, *, files, progress):
     return 1 / 0
 
 
+def tell_whether_workers_retire(settings, inputs, *, files, progress):
+    from joblib.externals.loky import process_executor
+
+    return Artefact("told", {"retire": process_executor._USE_PSUTIL})
+
+
 def die(settings, inputs, *, files, progress):
     os.kill(os.getpid(), signal.SIGKILL)
 
