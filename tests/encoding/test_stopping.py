@@ -7,7 +7,7 @@ import pytest
 
 from brainalign.core.errors import ValueProblem
 from brainalign.encoding.massunivariate import LagModel, rotated_scores
-from brainalign.mapping import sequential_p
+from brainalign.stats.sequential import sequential_p
 from tests.encoding.designs import make_design
 
 FIT = {"penalties": (0.1, 10.0), "n_folds": 4}
