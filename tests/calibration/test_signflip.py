@@ -1,6 +1,5 @@
 """Without effect, p-values of sign flips are uniform and the family-wise error is nominal."""
 
-
 from brainalign.stats.binomial import binomial_interval
 from brainalign.stats.signflip import sign_flip_test
 
