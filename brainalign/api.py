@@ -239,6 +239,11 @@ class Maps:
         return self._tested.p_corrected
 
     @property
+    def q(self) -> np.ndarray:
+        """False-discovery rate at which each pair would be found, ``(n_features, n_channels)``; see `NullTest`."""
+        return np.asarray(self._tested.q)
+
+    @property
     def _tested(self) -> NullTest:
         if self.test is None:
             raise ValueProblem("these maps were not tested", got="n_permutations=0", fix="give n_permutations=1000")
@@ -283,6 +288,7 @@ class Maps:
             row = {"feature": name, "channel": self.channels[best], "r": float(self.r[f, best])}
             if self.test is not None:
                 row |= {"p": float(self.test.p[f].min()), "p_corrected": float(self.test.p_corrected[f].min())}
+                row |= {"q": float(self.q[f].min())}
             rows.append(row)
         return rows
 
@@ -301,7 +307,9 @@ class Maps:
         if self.test is not None:
             n = self.test.n_permutations
             columns.append(Column("p_corrected", "Smallest corrected p", kind="p", n_permutations=n))
+            columns.append(Column("q", "Smallest q", kind="p"))
             notes = f"Null: {self.test.scheme}, {n} permutations. {self.test.assumption}\n\n{self.test.correction}"
+            notes += f"\n\nq: Benjamini-Hochberg false-discovery rate over all pairs. {self.test.tail_note}"
         sections = (
             Section("Where", (Picture(self.plot_topomap(top=top), "Scalp maps of held-out correlation."),)),
             Section("When", (Picture(self.plot_trf(top=top), "Temporal response functions."),)),

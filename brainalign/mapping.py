@@ -21,8 +21,10 @@ from brainalign.encoding.memory import Compute
 from brainalign.encoding.unique import unique_rotated
 from brainalign.stats.group import fisher_mean
 from brainalign.stats.maxstat import CORRECTION, corrected_p
-from brainalign.stats.nulls import SCHEMES, circular_shifts, decorrelation_frames, min_shift
+from brainalign.stats.nulls.circular import circular_shifts, decorrelation_frames, min_shift
+from brainalign.stats.nulls.registry import NULLS as SCHEMES
 from brainalign.stats.permutation import NullSummary, join, summarise
+from brainalign.stats.tail import pooled_p
 
 Report = Callable[[int, int, str], Any]
 
@@ -125,32 +127,6 @@ def unique_summary(
     return summarise(_counted(gains, designs[0].n_features, report))
 
 
-def sequential_p(group: np.ndarray, *, stop_hopeless: int) -> np.ndarray:
-    """Return p-values of a test that stops early (Besag & Clifford 1991).
-
-    With h the exceedances to stop at: h divided by the number of surrogates it took to see
-    them, or ``(1 + exceedances) / (1 + B)`` if they were not seen among B. Under no effect
-    the chance of a p-value at or below any level is at most that level, as for the full test.
-
-    Parameters
-    ----------
-    group
-        The data's score (row 0) and the surrogates' in the order they were drawn, ``(1 + B, n_channels)``;
-        rows after stopping may be NaN, as `rotated_scores` leaves them.
-    stop_hopeless
-        h, as given to `rotated_scores`.
-
-    Examples
-    --------
-    >>> sequential_p(np.array([[1.0], [2.0], [0.0], [3.0], [np.nan]]), stop_hopeless=2)
-    array([0.66666667])
-    """
-    reached = np.cumsum(group[1:] >= group[0], axis=0)
-    stopped = reached[-1] >= stop_hopeless
-    taken = 1 + (reached >= stop_hopeless).argmax(axis=0)
-    return np.where(stopped, stop_hopeless / taken, (1 + reached[-1]) / len(group))
-
-
 def require_alike(designs: Sequence[Design]) -> None:
     """Refuse listeners who could not be averaged: none at all, or with other features or channels.
 
@@ -193,6 +169,7 @@ def null_test(design: Design, summaries: Iterable[NullSummary], *, n_permutation
     summary = join(summaries)
     maxima = summary.maxima.max(axis=1)
     z = (summary.observed - summary.mean) / np.where(summary.sd > 0, summary.sd, np.inf)
+    tail = pooled_p(z, summary.p, summary.tails)
     scheme = SCHEMES["circular-shift"]
     return NullTest(
         observed=summary.observed,
@@ -210,4 +187,7 @@ def null_test(design: Design, summaries: Iterable[NullSummary], *, n_permutation
         n_permutations=n_permutations,
         seed=seed,
         provenance=design.provenance.then("null_test", n_permutations=n_permutations, seed=seed),
+        p_tail=tail.p,
+        q=tail.q,
+        tail_note=tail.note,
     )

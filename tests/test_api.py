@@ -100,6 +100,7 @@ def test_rows_are_in_the_order_of_the_features(tested, untested):
         "r": tested.r[0, 0],
         "p": tested.p[0].min(),
         "p_corrected": tested.p_corrected[0].min(),
+        "q": tested.q[0].min(),
     }
     assert all(row.keys() == {"feature", "channel", "r"} for row in untested.to_rows())
 

@@ -118,6 +118,22 @@ def test_the_planted_pair_is_found_and_nothing_else(listeners, summary):
     assert "null_test" in str(test.provenance.to_json())
 
 
+def test_p_values_below_what_surrogates_count_are_flagged(rng):
+    designs = [replace(make_design(rng, n_features=12, n_channels=6, lags=(-1, 5), signal=2.0), subject="01")]
+    shifts = [mapping.draw_shifts(designs[0], n_permutations=199, seed=0)[0]]
+    test = mapping.null_test(designs[0], [mapping.null_summary(designs, shifts, **FIT)], n_permutations=199, seed=0)
+    assert test.p[0, 0] == 1 / 200
+    assert test.p_tail[0, 0] < 1 / 2000
+    assert test.extrapolated[0, 0]
+    assert not test.extrapolated[test.p > 1 / 200].any()
+    np.testing.assert_array_equal(test.p_tail[test.p > 1 / 200], test.p[test.p > 1 / 200])
+    assert test.q[0, 0] < 0.05
+    assert "extrapolated" in test.tail_note
+    again = type(test).unpack(test.pack())
+    np.testing.assert_array_equal(again.p_tail, test.p_tail)
+    np.testing.assert_array_equal(again.q, test.q)
+
+
 def test_progress_is_told_feature_by_feature(listeners, shifts):
     told = []
     mapping.null_summary(listeners, shifts, **FIT, report=lambda *words: told.append(words))

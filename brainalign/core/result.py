@@ -183,6 +183,13 @@ class NullTest:
         Of the permutations.
     provenance
         The steps that made it.
+    p_tail
+        p-values that also reach below what a pair's own surrogates can count, where that is sound; those are
+        flagged in `extrapolated`. Left out: `p`.
+    q
+        False-discovery rate at which each pair would be found (Benjamini and Hochberg, from `p_tail`). Left out: 1.
+    tail_note
+        How `p_tail` was made.
     """
 
     observed: np.ndarray
@@ -200,16 +207,21 @@ class NullTest:
     n_permutations: int
     seed: int
     provenance: Provenance = field(default_factory=Provenance)
+    p_tail: np.ndarray | None = None
+    q: np.ndarray | None = None
+    tail_note: str = ""
 
     def __post_init__(self) -> None:
         grid = (len(self.features), len(self.channels))
-        for name in ("observed", "null_mean", "null_sd", "p", "p_corrected"):
+        object.__setattr__(self, "p_tail", self.p if self.p_tail is None else self.p_tail)
+        object.__setattr__(self, "q", np.ones(grid) if self.q is None else self.q)
+        for name in ("observed", "null_mean", "null_sd", "p", "p_corrected", "p_tail", "q"):
             array = np.asarray(getattr(self, name))
             require_shape(array.shape, grid, name=name, axes="features, channels")
             object.__setattr__(self, name, read_only(array))
         require_shape(np.shape(self.maxima), (1 + self.n_permutations,), name="maxima", axes="identity, permutations")
         object.__setattr__(self, "maxima", read_only(np.asarray(self.maxima)))
-        for name in ("p", "p_corrected"):
+        for name in ("p", "p_corrected", "p_tail", "q"):
             self._check_p(getattr(self, name), name=name)
 
     @staticmethod
@@ -226,10 +238,18 @@ class NullTest:
         """The observed statistic in standard deviations of its null, shape ``(n_features, n_channels)``."""
         return (self.observed - self.null_mean) / np.where(self.null_sd > 0, self.null_sd, np.inf)
 
+    @property
+    def extrapolated(self) -> np.ndarray:
+        """Where `p_tail` lies below what so many surrogates can count, bool, ``(n_features, n_channels)``."""
+        return np.asarray(self.p_tail) < 1 / (1 + self.n_permutations)
+
     def pack(self) -> Artefact:
         """Return the test as an artefact."""
-        texts = ("features", "channels", "statistic", "scheme", "assumption", "correction", "n_permutations", "seed")
-        arrays = ("observed", "null_mean", "null_sd", "p", "p_corrected", "maxima")
+        texts = (
+            *("features", "channels", "statistic", "scheme", "assumption", "correction", "n_permutations", "seed"),
+            "tail_note",
+        )
+        arrays = ("observed", "null_mean", "null_sd", "p", "p_corrected", "maxima", "p_tail", "q")
         meta = {name: getattr(self, name) for name in texts} | {"provenance": self.provenance.to_json()}
         return Artefact("null-test", meta, {name: np.asarray(getattr(self, name)) for name in arrays})
 

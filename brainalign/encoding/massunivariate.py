@@ -91,8 +91,8 @@ def feature_maps(
     EncodingResult
     """
     model, compute = model or LagModel(), compute or Compute()
-    grid = _penalty_grid(penalties)
-    _require_long_trials(design)
+    grid = penalty_grid(penalties)
+    require_long_trials(design)
     bench = make_bench(design, n_folds=n_folds, edges=edges, dtype=dtype, basis=model.basis, device=compute.device)
     spans, n_workers = _map_blocks(bench, len(grid), compute)
     shared = _shared_choices(bench, grid, spans, n_workers=n_workers) if model.penalty_per == "all" else None
@@ -113,7 +113,8 @@ def feature_maps(
     )
 
 
-def _penalty_grid(penalties: Sequence[float]) -> np.ndarray:
+def penalty_grid(penalties: Sequence[float]) -> np.ndarray:
+    """Return candidate penalties as an array, refused unless finite and not negative."""
     grid = np.asarray(penalties, dtype=float)
     if grid.ndim != 1 or not grid.size or not np.all(np.isfinite(grid) & (grid >= 0)):
         raise ValueProblem(
@@ -122,7 +123,8 @@ def _penalty_grid(penalties: Sequence[float]) -> np.ndarray:
     return grid
 
 
-def _require_long_trials(design: Design) -> None:
+def require_long_trials(design: Design) -> None:
+    """Refuse a trial that is not longer than two lag windows."""
     shortest = min(design.trials, key=lambda trial: trial.axis.n)
     if shortest.axis.n <= 2 * design.lags.n:
         raise ValueProblem(
@@ -198,7 +200,7 @@ def rotated_scores(
         After so many rotations scored as high as row 0, which must be the data, a channel
         gets no more of them: its remaining rows are NaN, and its p-value is the
         sequential one (Besag & Clifford 1991), ``stop_hopeless / rotations until then``
-        (see `brainalign.mapping.sequential_p`): exactly valid, and as sharp as the full
+        (see `brainalign.stats.sequential`): exactly valid, and as sharp as the full
         test where it matters. Not for max-statistics, which need every row. None: never stop.
 
     Yields
@@ -231,14 +233,14 @@ def rotated_listeners(
     stimulus alone. Parameters as in `rotated_scores`, with one design and one array of
     shifts per listener.
     """
-    model, compute, grid = model or LagModel(), compute or Compute(), _penalty_grid(penalties)
+    model, compute, grid = model or LagModel(), compute or Compute(), penalty_grid(penalties)
     _require_rotatable(designs, shifts, model=model, stop_hopeless=stop_hopeless)
     rings = [make_ring(d, n_folds=n_folds, dtype=dtype, basis=model.basis, device=compute.device) for d in designs]
     turn = Turn(
         stimuli=same_stimuli(designs),
         designs=tuple(designs),
-        rings=tuple(rings),
-        shifts=tuple(shifts),
+        lookups=tuple(rings),
+        draws=tuple(shifts),
         grid=grid,
         per=model.penalty_per,
         stop=stop_hopeless,
@@ -251,7 +253,7 @@ def _require_rotatable(
     designs: Sequence[Design], shifts: Sequence[np.ndarray], *, model: LagModel, stop_hopeless: int | None
 ) -> None:
     for design, rotations in zip(designs, shifts, strict=True):
-        _require_long_trials(design)
+        require_long_trials(design)
         if rotations.ndim != 2 or rotations.shape[1] != len(design.trials):
             raise ShapeMismatch(
                 "shifts must be rotations by trials",

@@ -51,6 +51,15 @@ def response_segments(y: np.ndarray, lags: Lags, *, cut: Cut, edges: Edges, back
     return backend.rfft(backend.put(stretches)).conj()
 
 
+def feature_segments(x: np.ndarray, *, cut: Cut, backend: Backend) -> Array:
+    """Return spectra of the features' segments, ``(n_frequencies, n_features, n_segments)``, for `segment_products`."""
+    count, n_features = cut.count(len(x)), x.shape[1]
+    padded = np.zeros((count * cut.length, n_features), dtype=x.dtype)
+    padded[: len(x)] = x
+    pieces = np.ascontiguousarray(padded.reshape(count, cut.length, n_features).swapaxes(0, 1))
+    return backend.rfft(backend.put(pieces), n=cut.n_fft).swapaxes(1, 2)
+
+
 def segment_products(x: np.ndarray, segments: Array, *, cut: Cut, backend: Backend) -> Array:
     """Return cross-spectra of features and responses, added over segments: ``(n_frequencies, n_features, n_channels)``.
 
@@ -63,12 +72,7 @@ def segment_products(x: np.ndarray, segments: Array, *, cut: Cut, backend: Backe
     cut, backend
         As there.
     """
-    count, n_features = cut.count(len(x)), x.shape[1]
-    padded = np.zeros((count * cut.length, n_features), dtype=x.dtype)
-    padded[: len(x)] = x
-    pieces = np.ascontiguousarray(padded.reshape(count, cut.length, n_features).swapaxes(0, 1))
-    spectra = backend.rfft(backend.put(pieces), n=cut.n_fft)
-    return backend.matmul(spectra.swapaxes(1, 2), segments)
+    return backend.matmul(feature_segments(x, cut=cut, backend=backend), segments)
 
 
 def lag_products(spectra: Array, *, cut: Cut, n_lags: int, backend: Backend) -> np.ndarray:

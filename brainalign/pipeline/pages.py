@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from brainalign.core.result import NullTest
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.trajectory import Trajectory
 from brainalign.pipeline.outputs import Results
@@ -211,7 +212,9 @@ def _chance(results: Results) -> Section:
     text = (
         f"Null: {test.scheme}, {test.n_permutations} permutations, penalties chosen anew in each. {test.assumption}\n\n"
         f"Correction: {test.correction}. The data's own arrangement counts as one of the permutations, so no p-value "
-        f"is below {1 / (1 + test.n_permutations):.4f}."
+        f"is below {1 / (1 + test.n_permutations):.4f}.\n\n"
+        f"False-discovery rate (Benjamini-Hochberg over all pairs of feature and sensor, at {results.level:g}): "
+        f"{_n_within(test, results.level)} features. {test.tail_note}"
     )
     alt = "Histogram of the largest statistic of each permutation, and below it the features' statistics."
     blocks: list[Any] = [Text(text), Picture(figure, alt, "What chance alone reaches, and where the features stand.")]
@@ -219,6 +222,10 @@ def _chance(results: Results) -> Section:
     if decoys:
         blocks.append(_decoy_picture(test.p[decoys]))
     return Section("Is it more than chance?", tuple(blocks))
+
+
+def _n_within(test: NullTest, level: float) -> int:
+    return int((np.asarray(test.q).min(axis=1) <= level).sum())
 
 
 def _decoy_picture(p: np.ndarray) -> Picture:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brainalign.stats.tail import Tails, look
+
 
 @dataclass(frozen=True, eq=False)
 class NullSummary:
@@ -25,6 +27,8 @@ class NullSummary:
         Largest studentised statistic over channels, per member of the group and feature,
         shape ``(1 + n_permutations, n_features)``; row 0 is the data. Each member is
         measured against all others, so that the data is one among equals.
+    histogram, beyond
+        The surrogates' tails (see `brainalign.stats.tail.Tails`), summed over and per pair.
     """
 
     observed: np.ndarray
@@ -32,6 +36,13 @@ class NullSummary:
     sd: np.ndarray
     p: np.ndarray
     maxima: np.ndarray
+    histogram: np.ndarray
+    beyond: np.ndarray
+
+    @property
+    def tails(self) -> Tails:
+        """The surrogates' tails."""
+        return Tails(self.histogram, self.beyond, len(self.maxima) - 1)
 
 
 def summarise(groups: Iterable[np.ndarray]) -> NullSummary:
@@ -43,14 +54,13 @@ def summarise(groups: Iterable[np.ndarray]) -> NullSummary:
         Per feature, the statistic of the data (row 0) and its surrogates, shape
         ``(1 + n_permutations, n_channels)``.
     """
-    parts = [_summarise_one(np.asarray(group, dtype=np.float64)) for group in groups]
-    observed, mean, sd, p, maxima = (np.array(part) for part in zip(*parts, strict=True))
-    return NullSummary(observed, mean, sd, p, maxima.T)
+    return join(_summarise_one(np.asarray(group, dtype=np.float64)) for group in groups)
 
 
-def _summarise_one(group: np.ndarray) -> tuple[np.ndarray, ...]:
-    mean, sd = group[1:].mean(axis=0), group[1:].std(axis=0)
-    return group[0], mean, sd, permutation_p(group), studentised(group).max(axis=1)
+def _summarise_one(group: np.ndarray) -> NullSummary:
+    mean, sd, tails = group[1:].mean(axis=0), group[1:].std(axis=0), look(group[1:])
+    observed, p, maxima = group[0], permutation_p(group), studentised(group).max(axis=1)
+    return NullSummary(observed[None], mean[None], sd[None], p[None], maxima[:, None], tails.histogram, tails.beyond)
 
 
 def studentised(group: np.ndarray) -> np.ndarray:
@@ -88,6 +98,8 @@ def join(summaries: Iterable[NullSummary]) -> NullSummary:
     """Put summaries of successive blocks of features together."""
     parts = list(summaries)
     stacked = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in ("observed", "mean", "sd", "p")
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("observed", "mean", "sd", "p", "beyond")
     }
-    return NullSummary(**stacked, maxima=np.concatenate([part.maxima for part in parts], axis=1))
+    maxima = np.concatenate([part.maxima for part in parts], axis=1)
+    return NullSummary(**stacked, maxima=maxima, histogram=np.sum([part.histogram for part in parts], axis=0))

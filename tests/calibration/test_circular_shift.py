@@ -12,7 +12,7 @@ from brainalign.core.time import Lags, TimeAxis
 from brainalign.core.trajectory import Trajectory
 from brainalign.encoding.massunivariate import rotated_scores
 from brainalign.stats.maxstat import corrected_p
-from brainalign.stats.nulls import circular_shifts
+from brainalign.stats.nulls.circular import circular_shifts
 from brainalign.stats.permutation import summarise
 
 N_FRAMES, N_TRIALS, N_PERMUTATIONS = 600, 4, 99

@@ -10,7 +10,7 @@ from brainalign.core.errors import ValueProblem
 from brainalign.stats.binomial import binomial_interval
 from brainalign.stats.group import fisher_mean
 from brainalign.stats.maxstat import corrected_p
-from brainalign.stats.nulls import circular_shifts, decorrelation_frames
+from brainalign.stats.nulls.circular import circular_shifts, decorrelation_frames
 from brainalign.stats.permutation import join, summarise
 
 

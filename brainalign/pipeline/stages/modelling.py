@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,8 @@ def rotate_block(settings: Any, inputs: Any, *, files: tuple[Path, ...], progres
         n_folds=settings["n_folds"],
         report=progress,
     )
-    names = ("observed", "mean", "sd", "p", "maxima")
-    return Artefact("null-block", {}, {name: getattr(summary, name) for name in names})
+    arrays = {item.name: getattr(summary, item.name) for item in fields(summary)}
+    return Artefact("null-block", {}, arrays)
 
 
 def correct_group(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
@@ -179,7 +180,7 @@ ANSWER_KEY = Stage("answer-key", 1, answer_key)
 ALIGN = Stage("align", 1, align_listener)
 MAP = Stage("map", 1, map_listener)
 SHIFTS = Stage("shifts", 1, draw_shifts)
-ROTATE = Stage("rotate", 1, rotate_block)
-TEST = Stage("test", 1, correct_group)
+ROTATE = Stage("rotate", 2, rotate_block)
+TEST = Stage("test", 2, correct_group)
 FIND = Stage("find", 1, find)
 CONTRIBUTE = Stage("contribute", 1, contribute)

@@ -1,0 +1,179 @@
+"""How would the statistic look were the stimulus moved against the response within each trial? A shift on the ring.
+
+It keeps both signals' spectra and sparsity and needs few trials. It fails where signals drift:
+two slow signals go together for the length of a trial by chance, and a shift parts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+
+from brainalign.core.design import Design
+from brainalign.core.errors import ValueProblem
+from brainalign.core.seeds import generator
+from brainalign.stats.nulls.family import Draw, Family, Support, shortest_of, to_trials
+from brainalign.stats.spectra import measure_drift
+
+MIN_POSITIONS = 100
+
+
+def circular_shifts(
+    n_frames: Sequence[int], *, n_permutations: int, min_shift: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw rotations, each trial on its own; row 0 is the data (no shift).
+
+    Parameters
+    ----------
+    n_frames
+        Frames per trial.
+    n_permutations
+        Number of rotations besides the identity.
+    min_shift
+        Smallest distance from the true alignment, in frames, either way round the ring.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(1 + n_permutations, n_trials)``, int64.
+    """
+    free = np.array([n - 2 * min_shift + 1 for n in n_frames])
+    if free.min() < MIN_POSITIONS:
+        shortest = int(np.argmin(free))
+        raise ValueProblem(
+            "a trial is too short for a circular-shift null",
+            got=f"trial {shortest}: {n_frames[shortest]} frames, {max(0, int(free.min()))} shifts beyond {min_shift}",
+            fix=f"use trials of at least {2 * min_shift + MIN_POSITIONS} frames, or a shorter lag window",
+        )
+    if float(np.log2(free).sum()) < np.log2(10 * n_permutations):
+        raise ValueProblem(
+            "there are too few distinguishable shifts for that many permutations",
+            got=f"{n_permutations} permutations of {len(free)} trials",
+            fix=f"ask for at most {int(np.prod(free.astype(float)) // 10)}",
+        )
+    drawn = min_shift + rng.integers(0, free, size=(n_permutations, len(free)))
+    return np.concatenate([np.zeros((1, len(free)), dtype=np.int64), drawn])
+
+
+def decorrelation_frames(signal: np.ndarray, *, level: float = 0.05, longest: int = 500) -> int:
+    """Return after how many frames a signal's autocorrelation stays below a level.
+
+    Parameters
+    ----------
+    signal
+        Shape ``(n_frames, n_columns)``.
+    level
+        Absolute autocorrelation regarded as none.
+    longest
+        Lags looked at.
+
+    Returns
+    -------
+    int
+        The largest over columns of the first lag from which the median absolute
+        autocorrelation over the next tenth of a window is below the level.
+    """
+    n = len(signal)
+    longest = min(longest, n // 3)
+    centred = signal - signal.mean(axis=0)
+    spectrum = np.fft.rfft(centred, n=2 * n, axis=0)
+    auto = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[:longest]
+    auto = np.abs(auto / np.where(auto[:1] > 0, auto[:1], np.inf))
+    span = max(1, ceil(longest / 10))
+    envelope = np.array([np.median(auto[lag : lag + span], axis=0).max() for lag in range(longest - span)])
+    below = np.flatnonzero(envelope < level)
+    return int(below[0]) if len(below) else longest
+
+
+def min_shift(n_lags: int, decorrelation: int) -> int:
+    """Return the smallest shift that breaks the alignment: the lag window plus the signals' memory, in frames."""
+    return n_lags + decorrelation
+
+
+def memory_of(design: Design) -> int:
+    """Return the response's decorrelation time in frames, the largest over trials.
+
+    Parameters
+    ----------
+    design
+        One listener's.
+    """
+    return max(decorrelation_frames(np.asarray(trial.y, dtype=float)) for trial in design.trials)
+
+
+def draw(design: Design, *, n_permutations: int, seed: int, n_listeners: int = 1) -> Draw:
+    """Draw rotations, none nearer to the truth than the lags and the response's memory.
+
+    Parameters
+    ----------
+    design
+        One listener's.
+    n_permutations, seed, n_listeners
+        As every family's; shifts are never enumerated.
+
+    Returns
+    -------
+    Draw
+        Values ``(1 + B, n_trials)``: frames by which each trial's stimulus is moved later, the same for all
+        trials of a story.
+    """
+    distance = min_shift(design.lags.n, memory_of(design))
+    values = circular_shifts(
+        shortest_of(design),
+        n_permutations=n_permutations,
+        min_shift=distance,
+        rng=generator(seed, "shifts", design.subject),
+    )
+    return Draw(to_trials(design, values), False, f"shifts of at least {distance} frames, either way round each trial")
+
+
+def stationarity(design: Design) -> tuple[list[str], list[str]]:
+    """Return what speaks against stationary trials: sentences that cast doubt, and sentences that refuse.
+
+    Parameters
+    ----------
+    design
+        One listener's.
+    """
+    drift = measure_drift(design)
+    told = f"{drift.common:.0%} of what features and response share takes a trial or longer"
+    if drift.level == "refused":
+        return [], [f"{told}: such drifts meet by chance more often than surrogates made within trials do."]
+    if drift.level == "doubtful":
+        return [f"{told}: high-pass both sides, at 0.5 Hz or above."], []
+    return [], []
+
+
+def support(design: Design) -> Support:
+    """Look at drifts on both sides, and at how many shifts there are.
+
+    Parameters
+    ----------
+    design
+        One listener's.
+    """
+    doubtful, refused = stationarity(design)
+    distance = min_shift(design.lags.n, memory_of(design))
+    shortest = min(trial.axis.n for trial in design.trials)
+    positions = shortest - 2 * distance + 1
+    if positions < MIN_POSITIONS:
+        refused.append(
+            f"The shortest trial has {shortest} frames, and {max(0, positions)} shifts beyond lags and memory "
+            f"({distance} frames); at least {MIN_POSITIONS} are needed."
+        )
+    return Support.from_findings(refused=refused, doubtful=doubtful, better="pairing")
+
+
+CIRCULAR = Family(
+    key="circular-shift",
+    name="circular shift within trials",
+    assumption="Were there no effect, moving a stimulus against the response within a trial would not change the "
+    "statistic's distribution; this holds when both are stationary within a trial, so both are high-passed first.",
+    kind="rotations",
+    draw=draw,
+    support=support,
+)
