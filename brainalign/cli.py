@@ -17,7 +17,7 @@ import typer
 if TYPE_CHECKING:
     from brainalign.pipeline.status import TaskStatus
     from brainalign.pipeline.store import Store
-    from brainalign.pipeline.study import Study
+    from brainalign.pipeline.study import AnyStudy as Study
 
 app = typer.Typer(
     no_args_is_help=True,

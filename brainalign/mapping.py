@@ -14,14 +14,13 @@ import numpy as np
 from brainalign.core.design import Design
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.core.result import EncodingResult, NullTest
-from brainalign.core.seeds import generator
 from brainalign.core.trajectory import Trajectory
 from brainalign.encoding.massunivariate import LagModel, rotated_listeners
 from brainalign.encoding.memory import Compute
 from brainalign.encoding.unique import unique_rotated
 from brainalign.stats.group import fisher_mean
 from brainalign.stats.maxstat import CORRECTION, corrected_p
-from brainalign.stats.nulls.circular import circular_shifts, decorrelation_frames, min_shift
+from brainalign.stats.nulls import circular
 from brainalign.stats.nulls.registry import NULLS as SCHEMES
 from brainalign.stats.permutation import NullSummary, join, summarise
 from brainalign.stats.tail import pooled_p
@@ -37,7 +36,8 @@ def group_score(listeners: Sequence[EncodingResult]) -> np.ndarray:
 def draw_shifts(design: Design, *, n_permutations: int, seed: int) -> tuple[np.ndarray, int]:
     """Draw one listener's rotations, none nearer to the truth than the lags and the response's memory.
 
-    Listeners of different ``subject`` get different rotations from one seed.
+    Listeners of different ``subject`` get different rotations from one seed. Trials of one
+    story are turned alike: what they have in common would else be counted as if it were independent.
 
     Returns
     -------
@@ -46,15 +46,8 @@ def draw_shifts(design: Design, *, n_permutations: int, seed: int) -> tuple[np.n
     distance : int
         The smallest shift allowed, in frames.
     """
-    memory = max(decorrelation_frames(np.asarray(trial.y, dtype=float)) for trial in design.trials)
-    distance = min_shift(design.lags.n, memory)
-    shifts = circular_shifts(
-        [trial.axis.n for trial in design.trials],
-        n_permutations=n_permutations,
-        min_shift=distance,
-        rng=generator(seed, "shifts", design.subject),
-    )
-    return shifts, distance
+    draw = circular.draw(design, n_permutations=n_permutations, seed=seed)
+    return draw.values, circular.min_shift(design.lags.n, circular.memory_of(design))
 
 
 def null_summary(

@@ -19,8 +19,9 @@ from brainalign.core.recording import Recording
 from brainalign.core.time import TimeAxis, exact
 from brainalign.eeg.bad_channels import BadChannels
 from brainalign.eeg.channels import Interpolate, OcularRegression, Reference
-from brainalign.eeg.filters import BandPass, LineNoise
+from brainalign.eeg.filters import BandPass, Butterworth, LineNoise
 from brainalign.eeg.guards import require_eeg
+from brainalign.eeg.rescale import Resample, RobustScale
 
 __all__ = [
     "STEPS",
@@ -28,11 +29,14 @@ __all__ = [
     "TRF_WITHOUT_EOG",
     "BadChannels",
     "BandPass",
+    "Butterworth",
     "CleaningStep",
     "Interpolate",
     "LineNoise",
     "OcularRegression",
     "Reference",
+    "Resample",
+    "RobustScale",
     "clean",
 ]
 
@@ -49,9 +53,12 @@ STEPS: Mapping[str, Callable[..., CleaningStep]] = {
     "line_noise": LineNoise,
     "bad_channels": BadChannels,
     "band_pass": BandPass,
+    "butterworth": Butterworth,
     "interpolate": Interpolate,
     "reference": Reference,
     "ocular_regression": OcularRegression,
+    "robust_scale": RobustScale,
+    "resample": Resample,
 }
 
 # Hum off first, so that it does not decide which channels look alike; bad channels are sought

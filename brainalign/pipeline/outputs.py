@@ -18,11 +18,13 @@ from brainalign.core.design import Design
 from brainalign.core.errors import StoreProblem
 from brainalign.core.result import EncodingResult, NullTest
 from brainalign.mapping import group_score
+from brainalign.pipeline.recipes.base import RecipeStudy
 from brainalign.stats.binomial import binomial_interval
 
 if TYPE_CHECKING:
     from brainalign.pipeline.store import Store
-    from brainalign.pipeline.study import Study
+    from brainalign.pipeline.study import AnyStudy, Study
+    from brainalign.report.page import Page
 
 SUMMARY, REPORT = "summary.json", "report.html"
 VERSIONED = ("numpy", "scipy", "torch", "transformers", "mne", "scikit-learn")
@@ -105,11 +107,16 @@ def summarise(results: Results, *, seconds: float | None) -> dict[str, Any]:
         "level": results.level,
         "found": found,
         "seconds": seconds,
-        "versions": {"brainalign": __version__, **{name: version(name) for name in VERSIONED}},
+        "versions": versions(),
     }
     if results.verdict is not None:
         summary |= _truth(results.verdict)
     return {**summary, "headline": headline(summary)}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on, our own first."""
+    return {"brainalign": __version__, **{name: version(name) for name in VERSIONED}}
 
 
 def _truth(verdict: Any) -> dict[str, Any]:
@@ -141,7 +148,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def write_outputs(study: Study, store: Store, *, seconds: float | None = None) -> dict[str, Any]:
+def write_outputs(study: AnyStudy, store: Store, *, seconds: float | None = None) -> dict[str, Any]:
     """Write ``report.html`` and ``summary.json`` into the study's folder.
 
     Parameters
@@ -151,15 +158,22 @@ def write_outputs(study: Study, store: Store, *, seconds: float | None = None) -
     seconds
         How long the work took; left out, the value of an earlier summary is kept.
     """
-    from brainalign.pipeline.pages import study_page
     from brainalign.report.page import write_page
 
-    results = Results(study, store)
     folder = study.out_folder
-    summary = summarise(results, seconds=_earlier_seconds(folder) if seconds is None else round(seconds, 1))
-    write_page(study_page(results, summary), folder / REPORT)
+    spent = _earlier_seconds(folder) if seconds is None else round(seconds, 1)
+    page, summary = study.tell(study, store, spent) if isinstance(study, RecipeStudy) else _tell(study, store, spent)
+    write_page(page, folder / REPORT)
     _write_json(summary, folder / SUMMARY)
     return summary
+
+
+def _tell(study: Study, store: Store, seconds: float | None) -> tuple[Page, dict[str, Any]]:
+    from brainalign.pipeline.pages import study_page
+
+    results = Results(study, store)
+    summary = summarise(results, seconds=seconds)
+    return study_page(results, summary), summary
 
 
 def _earlier_seconds(folder: Path) -> float | None:

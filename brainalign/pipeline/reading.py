@@ -103,6 +103,19 @@ def read_config(
         raise _told(path, [_problem(one, model, lines=lines) for one in error.errors()]) from None
 
 
+def read_value(path: str | Path, name: str) -> object:
+    """Return what a YAML file says of one name at its top, or None.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        The name.
+    """
+    return _parse(_read(Path(path)), Path(path)).get(name)
+
+
 def _read(path: Path) -> str:
     if path.is_dir():
         raise UnreadableFile("the configuration is a folder", got=path, fix="name the YAML file in it")

@@ -16,7 +16,7 @@ from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.stage import Task
 from brainalign.pipeline.stages import control
 from brainalign.pipeline.store import Store
-from brainalign.pipeline.study import Study
+from brainalign.pipeline.study import AnyStudy
 from brainalign.stats.fakes import KINDS
 from brainalign.stats.realised import Rate, family_rates, single_rates
 
@@ -45,7 +45,7 @@ class Outcome:
         return all(rate.holds for rate in self.rates)
 
 
-def selftest_plan(study: Study, *, n_fakes: int, n_features: int) -> Plan:
+def selftest_plan(study: AnyStudy, *, n_fakes: int, n_features: int) -> Plan:
     """Lay out the self-test of a study: its work up to the designs, and the fakes.
 
     Parameters

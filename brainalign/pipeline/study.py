@@ -11,7 +11,8 @@ from typing import Any
 from brainalign.core.errors import MissingFile, UnreadableFile
 from brainalign.pipeline.outputs import write_outputs
 from brainalign.pipeline.plan import Plan
-from brainalign.pipeline.reading import read_config
+from brainalign.pipeline.reading import read_config, read_value
+from brainalign.pipeline.recipes.base import RecipeStudy
 from brainalign.pipeline.schema import (
     FileListeners,
     FileStimuli,
@@ -23,7 +24,7 @@ from brainalign.pipeline.schema import (
 from brainalign.pipeline.stage import Task
 from brainalign.pipeline.stages import listening, modelling, sound, verdict
 
-__all__ = ["Study", "demo_config", "load_study", "write_outputs"]
+__all__ = ["AnyStudy", "Study", "demo_config", "lay_out", "load_study", "with_companions", "write_outputs"]
 
 DEMO = "demo"
 N_BLOCKS = 12
@@ -44,22 +45,41 @@ class Study:
         return self.config.name
 
 
+AnyStudy = Study | RecipeStudy
+
+
 def demo_config(quick: bool) -> Path:
     """Return the built-in demonstration's configuration file."""
     return Path(__file__).with_name("demos") / ("quick.yaml" if quick else "demo.yaml")
 
 
-def load_study(path: Path, overrides: Mapping[str, object] | None = None) -> Study:
+def load_study(path: Path, overrides: Mapping[str, object] | None = None) -> AnyStudy:
     """Read a configuration file and lay out its work (nothing is computed or written).
 
     ``demo`` stands for the demonstration's own configuration where no file of that name exists.
+    A configuration that names a recipe gives that recipe's study.
     """
     if str(path) == DEMO and not Path(path).exists():
         path = demo_config(quick=False)
+    if (recipe := read_value(path, "recipe")) is not None:
+        from brainalign.pipeline.recipes.registry import load_recipe
+
+        return load_recipe(recipe, Path(path), overrides or {})
     config = read_config(path, StudyConfig, overrides=overrides or {})
     out = config.out or Path("runs") / config.name
     plan = Plan(config.name, list(_Layout(config, Path(path).parent).tasks()))
     return Study(config, plan, out, config.store or out / "store")
+
+
+def lay_out(config: StudyConfig, base: Path) -> Iterator[Task]:
+    """Yield a study's tasks; paths are relative to a folder.
+
+    Parameters
+    ----------
+    config, base
+        The configuration, and the folder of its file.
+    """
+    return _Layout(config, base).tasks()
 
 
 @dataclass(frozen=True)
@@ -189,7 +209,7 @@ class _Layout:
         if isinstance(part, FileListeners):
             entry = next(entry for entry in part.recordings if entry.subject == subject)
             reading = {"subject": subject, "montage": entry.montage}
-            files = _with_companions(self._file(entry.file))
+            files = with_companions(self._file(entry.file))
             yield self._task("recording", subject, listening.READ_RECORDING, reading, {}, files=files)
         else:
             heard = {"codes": self._all("codes", self.stimuli), "stimuli": self._all("stimulus", self.stimuli)}
@@ -256,7 +276,7 @@ def _seconds(path: Path) -> float:
         ) from error
 
 
-def _with_companions(file: Path) -> tuple[Path, ...]:
+def with_companions(file: Path) -> tuple[Path, ...]:
     """Return a recording's file and those that belong to it: BrainVision, EEGLAB and split FIF have several.
 
     All their contents enter the key: a changed ``.eeg`` beside an unchanged ``.vhdr`` is another recording.

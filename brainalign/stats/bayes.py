@@ -48,28 +48,29 @@ def bayes_factor(t: float, n: int, *, scale: float = SCALE, one_sided: bool = Fa
 
 def _two_sided(t: float, n: int, scale: float) -> float:
     """Integrate over g, the prior variance: an inverse gamma law makes the Cauchy prior of it."""
-    v = n - 1
-    null = -(v + 1) / 2 * np.log1p(t**2 / v)
+    return float(integrate.quad(_of_log_g, -15, 40, args=(t, n, scale), limit=400, points=[-5, 0, 5, 10])[0])
 
-    def integrand(log_g: float) -> float:
-        g = np.exp(log_g)
-        size = 1 + n * g * scale**2
-        log = -0.5 * np.log(size) - (v + 1) / 2 * np.log1p(t**2 / (size * v))
-        log += -0.5 * np.log(2 * np.pi) - 1.5 * log_g - 1 / (2 * g) + log_g
-        return float(np.exp(log - null))
 
-    return float(integrate.quad(integrand, -15, 40, limit=400, points=[-5, 0, 5, 10])[0])
+def _of_log_g(log_g: float, t: float, n: int, scale: float) -> float:
+    """Return the likelihood ratio at a prior variance, times the variance's density on its log scale."""
+    v, g = n - 1, np.exp(log_g)
+    size = 1 + n * g * scale**2
+    log = -0.5 * np.log(size) - (v + 1) / 2 * (np.log1p(t**2 / (size * v)) - np.log1p(t**2 / v))
+    return float(np.exp(log - 0.5 * np.log(2 * np.pi) - 0.5 * log_g - 1 / (2 * g)))
 
 
 def _share_above_zero(t: float, n: int, scale: float) -> float:
     """Return the posterior probability of a positive effect."""
     root = np.sqrt(n)
-
-    def weight(effect: float) -> float:
-        return float(stats.nct.pdf(t, n - 1, effect * root) * stats.cauchy.pdf(effect, scale=scale))
-
     middle, reach = t / root, 12 / root
     ends = sorted({-50 * scale, middle - reach, min(0.0, middle), 0.0, middle, middle + reach, 50 * scale})
-    parts = [integrate.quad(weight, low, high, limit=200)[0] for low, high in zip(ends, ends[1:], strict=False)]
-    positive = sum(part for part, low in zip(parts, ends, strict=False) if low >= 0)
+    parts = [
+        integrate.quad(_weight, low, high, args=(t, n, scale), limit=200)[0]
+        for low, high in zip(ends, ends[1:], strict=False)
+    ]
+    positive = sum(part for part, (low, _) in zip(parts, spans, strict=True) if low >= 0)
     return float(positive / sum(parts))
+
+
+def _weight(effect: float, t: float, n: int, scale: float) -> float:
+    return float(stats.nct.pdf(t, n - 1, effect * np.sqrt(n)) * stats.cauchy.pdf(effect, scale=scale))

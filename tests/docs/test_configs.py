@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from brainalign.cli import app
 from brainalign.pipeline.reading import read_config
+from brainalign.pipeline.recipes.audiosae.schema import AudioSaeConfig
 from brainalign.pipeline.schema import StudyConfig
 from brainalign.pipeline.study import demo_config, load_study
 
@@ -66,7 +67,8 @@ def test_the_demonstration_written_out_is_the_demonstration():
 def test_every_option_is_shown(name):
     """The files teach by example: an option that none shows is one that nobody finds."""
     values = yaml.safe_load((CONFIGS / name).read_text(encoding="utf-8"))
-    hidden = set(unshown(read_config(CONFIGS / name, StudyConfig), values))
+    schema = AudioSaeConfig if "recipe" in values else StudyConfig
+    hidden = set(unshown(read_config(CONFIGS / name, schema), values))
     assert hidden <= {"out", "store"}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from brainalign.core.errors import ShapeMismatch, ValueProblem
+from brainalign.core.errors import ShapeMismatch, UnknownName, ValueProblem
 from brainalign.core.time import TimeAxis
 from brainalign.core.trajectory import Trajectory
 from brainalign.features.select import active_features
@@ -54,6 +54,24 @@ def test_sparse_input_is_never_made_dense(monkeypatch):
     for name in ("toarray", "todense"):
         monkeypatch.setattr(sparse.csr_array, name, lambda *_: pytest.fail("made dense"))
     active_features([trajectory])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_onsets_count_runs_of_active_frames(kind):
+    values = np.zeros((100, 4), dtype=np.float32)
+    values[0:50, 0] = 1  # one long run from the very beginning
+    values[[1, 3, 4, 99], 1] = 1  # three runs
+    values[0::2, 2] = 1  # fifty runs
+    values[99, 0] = values[0, 1] = 1  # the end of one column touches no other column's beginning
+    one = _trajectory(kind(values), rate=100)
+    counts = {2: [0, 1, 2], 3: [1, 2], 4: [2], 50: [2], 51: []}
+    for least, kept in counts.items():
+        np.testing.assert_array_equal(active_features([one], min_per_second=least, counting="onsets"), kept)
+
+
+def test_an_unknown_way_to_count_is_refused():
+    with pytest.raises(UnknownName, match="way to count activity"):
+        active_features([_trajectory(_example([5]))], counting="spikes")
 
 
 def test_differing_features_and_nothing_at_all_are_refused():

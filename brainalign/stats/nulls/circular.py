@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
+from scipy import fft
 
 from brainalign.core.design import Design
 from brainalign.core.errors import ValueProblem
@@ -80,11 +81,13 @@ def decorrelation_frames(signal: np.ndarray, *, level: float = 0.05, longest: in
     n = len(signal)
     longest = min(longest, n // 3)
     centred = signal - signal.mean(axis=0)
-    spectrum = np.fft.rfft(centred, n=2 * n, axis=0)
-    auto = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[:longest]
+    n_fft = fft.next_fast_len(n + longest, real=True)
+    spectrum = fft.rfft(centred, n=n_fft, axis=0)
+    auto = fft.irfft(np.abs(spectrum) ** 2, n=n_fft, axis=0)[:longest]
     auto = np.abs(auto / np.where(auto[:1] > 0, auto[:1], np.inf))
     span = max(1, ceil(longest / 10))
-    envelope = np.array([np.median(auto[lag : lag + span], axis=0).max() for lag in range(longest - span)])
+    windows = np.lib.stride_tricks.sliding_window_view(auto, span, axis=0)[: longest - span]
+    envelope = np.median(windows, axis=-1).max(axis=-1)
     below = np.flatnonzero(envelope < level)
     return int(below[0]) if len(below) else longest
 
