@@ -64,10 +64,8 @@ def _share_above_zero(t: float, n: int, scale: float) -> float:
     root = np.sqrt(n)
     middle, reach = t / root, 12 / root
     ends = sorted({-50 * scale, middle - reach, min(0.0, middle), 0.0, middle, middle + reach, 50 * scale})
-    parts = [
-        integrate.quad(_weight, low, high, args=(t, n, scale), limit=200)[0]
-        for low, high in zip(ends, ends[1:], strict=False)
-    ]
+    spans = list(zip(ends, ends[1:], strict=False))
+    parts = [integrate.quad(_weight, *span, args=(t, n, scale), limit=200)[0] for span in spans]
     positive = sum(part for part, (low, _) in zip(parts, spans, strict=True) if low >= 0)
     return float(positive / sum(parts))
 
