@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from brainalign.core.arrays import require_finite
+from brainalign.core.errors import ShapeMismatch
+
 CORRECTION = "max-statistic over features and channels (family-wise error)"
 
 
@@ -54,7 +57,15 @@ def step_down_p(group: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     group
-        Studentised statistics, or largest ones of features, the data in row 0, ``(1 + n_permutations, n_tests)``.
+        Studentised statistics, the data in row 0, ``(1 + n_permutations, n_tests)``. Given a
+        `brainalign.stats.permutation.NullSummary`'s ``maxima``, the tests are features, and "an effect on some
+        channel" is what is found. That says nothing of single channels: a feature that is believed leaves
+        the race with its empty channels, so pairs need `corrected_p`, or a group with all of them.
+
+    Notes
+    -----
+    One pass from the smallest statistic upward keeps the largest of each surrogate so far: 1,000
+    permutations of 6,144 features take 0.1 s and, beside the group, memory for one column.
 
     Examples
     --------
@@ -62,6 +73,13 @@ def step_down_p(group: np.ndarray) -> np.ndarray:
     array([0.25, 0.25])
     """
     group = np.asarray(group)
+    if group.ndim != 2 or len(group) < 2:
+        raise ShapeMismatch(
+            "a group is the data and its surrogates, by tests",
+            got=group.shape,
+            fix="give (1 + n_permutations, n_tests)",
+        )
+    require_finite(group, name="the group", fix="leave out tests without a score; max-statistics need every surrogate")
     order = np.argsort(-group[0], kind="stable")
     reached = np.zeros(len(order), dtype=np.int64)
     rivals = np.full(len(group) - 1, -np.inf)

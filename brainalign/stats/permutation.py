@@ -27,8 +27,8 @@ class NullSummary:
         Largest studentised statistic over channels, per member of the group and feature,
         shape ``(1 + n_permutations, n_features)``; row 0 is the data. Each member is
         measured against all others, so that the data is one among equals.
-    histogram, beyond
-        The surrogates' tails (see `brainalign.stats.tail.Tails`), summed over and per pair.
+    histogram, beyond, together
+        The surrogates' tails (see `brainalign.stats.tail.Tails`): summed over pairs, per pair, per surrogate.
     """
 
     observed: np.ndarray
@@ -38,11 +38,12 @@ class NullSummary:
     maxima: np.ndarray
     histogram: np.ndarray
     beyond: np.ndarray
+    together: np.ndarray
 
     @property
     def tails(self) -> Tails:
         """The surrogates' tails."""
-        return Tails(self.histogram, self.beyond, len(self.maxima) - 1)
+        return Tails(self.histogram, self.beyond, len(self.maxima) - 1, self.together)
 
 
 def summarise(groups: Iterable[np.ndarray]) -> NullSummary:
@@ -60,7 +61,9 @@ def summarise(groups: Iterable[np.ndarray]) -> NullSummary:
 def _summarise_one(group: np.ndarray) -> NullSummary:
     mean, sd, tails = group[1:].mean(axis=0), group[1:].std(axis=0), look(group[1:])
     observed, p, maxima = group[0], permutation_p(group), studentised(group).max(axis=1)
-    return NullSummary(observed[None], mean[None], sd[None], p[None], maxima[:, None], tails.histogram, tails.beyond)
+    return NullSummary(
+        observed[None], mean[None], sd[None], p[None], maxima[:, None], tails.histogram, tails.beyond, tails.together
+    )
 
 
 def studentised(group: np.ndarray) -> np.ndarray:
@@ -102,4 +105,5 @@ def join(summaries: Iterable[NullSummary]) -> NullSummary:
         for name in ("observed", "mean", "sd", "p", "beyond")
     }
     maxima = np.concatenate([part.maxima for part in parts], axis=1)
-    return NullSummary(**stacked, maxima=maxima, histogram=np.sum([part.histogram for part in parts], axis=0))
+    summed = {name: np.sum([getattr(part, name) for part in parts], axis=0) for name in ("histogram", "together")}
+    return NullSummary(**stacked, **summed, maxima=maxima)

@@ -1,6 +1,8 @@
 """Far tails from a thousand surrogates: the pooled null is near its level, the Pareto law is not."""
 
 import numpy as np
+import pytest
+from scipy import stats
 
 from brainalign.stats.permutation import permutation_p
 from brainalign.stats.tail import look, pareto_p, pooled_p, put_together
@@ -26,3 +28,40 @@ def test_rejections_at_one_in_ten_thousand(rng):
     assert alarms["pooled"] <= 1.6 * expected + 3
     assert alarms["pooled"] >= 0.4 * expected
     assert alarms["pareto"] > 2 * expected
+
+
+def shared(rng, *, features, channels, between_channels, between_features):
+    """Normal nulls in which a surrogate's noise is shared by channels of a feature, and by features."""
+    everywhere, here = rng.standard_normal((1, B, 1)), rng.standard_normal((features, B, 1))
+    own = np.sqrt(1 - between_channels) * rng.standard_normal((features, B, channels))
+    return np.sqrt(between_features) * everywhere + np.sqrt(between_channels - between_features) * here + own
+
+
+def chance_of(groups, *, level):
+    """Return the pairs' chances of a p-value at or below the level, were the data another draw of the normal law."""
+    tails = put_together([look(group) for group in groups])
+    mean, sd = groups.mean(axis=1), groups.std(axis=1)
+    least = np.full(mean.shape, 1 / (1 + B))
+    low, high = np.full(mean.shape, 1.0), np.full(mean.shape, 60.0)
+    for _ in range(25):  # the smallest z that is rejected, if it is also beyond all of the pair's own
+        middle = (low + high) / 2
+        rejected = pooled_p(middle, least, tails).p <= level
+        low, high = np.where(rejected, low, middle), np.where(rejected, middle, high)
+    return stats.norm.sf(np.maximum(mean + sd * high, groups.max(axis=1)))
+
+
+@pytest.mark.parametrize(
+    ("features", "channels", "between_channels", "between_features", "n"),
+    [(1, 64, 0.99, 0.0, 60), (20, 32, 0.95, 0.9, 12), (20, 32, 0.8, 0.0, 12), (20, 32, 0.0, 0.0, 8)],
+)
+def test_pairs_that_share_their_surrogates_do_not_make_p_values_too_small(
+    rng, features, channels, between_channels, between_features, n
+):
+    """Counted as if they were independent, the first two would be rejected 14 and 5 times too often at 3e-5."""
+    shape = {"features": features, "channels": channels}
+    dependence = {"between_channels": between_channels, "between_features": between_features}
+    for level in (1e-4, 3e-5):
+        rates = [chance_of(shared(rng, **shape, **dependence), level=level).mean() for _ in range(n)]
+        assert np.mean(rates) <= 1.25 * level
+        if between_channels == 0:
+            assert np.mean(rates) >= 0.7 * level

@@ -1,13 +1,14 @@
-"""Jackknife, reliability, prevalence, Bayes factors, long tables: by hand, from the literature, by simulation."""
+"""Jackknife, reliability, prevalence, Bayes factors, tables, fixed effects: by hand, from papers, by simulation."""
 
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from brainalign.core.errors import NotFinite, ShapeMismatch, ValueProblem
-from brainalign.stats.bayes import bayes_factor
+from brainalign.core.errors import NotFinite, ShapeMismatch, UnknownName, ValueProblem
+from brainalign.stats.bayes import bayes_factor, log_bayes_factor
+from brainalign.stats.group import combined_p
 from brainalign.stats.jackknife import jackknife, jackknife_difference
-from brainalign.stats.longtable import long_table
+from brainalign.stats.longtable import long_table, random_effects_summary
 from brainalign.stats.prevalence import minimum_test, prevalence
 from brainalign.stats.reliability import absolute_agreement, consistency, top_overlap
 
@@ -121,13 +122,58 @@ class TestPrevalence:
         assert everybody.estimate == 1
         assert everybody.low == pytest.approx((0.05 ** (1 / 10) - 0.05) / 0.95)
 
+    def test_posterior_by_hand(self):
+        """Ince et al. (2021): a flat prior on the share, hits binomial with a + (1 - a) share."""
+        found = prevalence(np.array([0.01] * 9 + [0.5] * 5), level=0.05, confidence=0.9)
+        share = np.linspace(0, 1, 100_001)
+        weight = stats.binom.pmf(9, 14, 0.05 + 0.95 * share)
+        cumulated = np.cumsum(weight) / weight.sum()
+        assert found.estimate == pytest.approx(share[weight.argmax()], abs=1e-4)
+        assert found.credible_low == pytest.approx(share[np.searchsorted(cumulated, 0.1)], abs=1e-4)
+        assert found.low == pytest.approx(
+            (stats.binomtest(9, 14, alternative="greater").proportion_ci(0.9).low - 0.05) / 0.95
+        )
+
+    def test_more_hits_never_mean_fewer_people(self):
+        found = [prevalence(np.array([0.01] * hits + [0.5] * (12 - hits))) for hits in range(13)]
+        for name in ("estimate", "low", "credible_low"):
+            assert (np.diff([getattr(item, name) for item in found]) >= 0).all()
+
     def test_the_minimum_by_hand(self):
         """Two listeners with surrogates 0 and 1, data 1: the minimum is reached in one combination of four."""
         groups = np.zeros((2, 2, 1))
         groups[:, 0] = 1
-        found = minimum_test(groups, n_permutations=4000, rng=np.random.default_rng(0))
-        assert found.p_global[0] == pytest.approx(0.25, abs=0.03)
+        found = minimum_test(groups, n_permutations=4, rng=np.random.default_rng(0))
+        assert found.exact
+        assert found.p[0] == found.p_global[0] == 0.25
         assert found.largest_null[0] == 0
+        drawn = minimum_test(groups, n_permutations=3, rng=np.random.default_rng(0))
+        assert (drawn.exact, drawn.n_permutations) == (False, 3)
+
+    def test_the_largest_null_is_where_its_probability_reaches_the_level(self, rng):
+        """Allefeld et al. (2016), equations 13 and 18, in the direction in which they are written."""
+        groups = rng.standard_normal((5, 6, 4))
+        groups[:, 0, 0] += 5
+        groups[:, 0, 1] += 1.5
+        found = minimum_test(groups, n_permutations=6**5, level=0.5, rng=rng)
+        members = np.indices((6,) * 5).reshape(5, -1)
+        smallest = np.min([groups[k, members[k]] for k in range(5)], axis=0)
+        np.testing.assert_allclose(found.p, (smallest >= groups[:, 0].min(axis=0)).mean(axis=0))
+        largest = smallest.max(axis=1)[:, None]
+        np.testing.assert_allclose(found.p_global, (largest >= groups[:, 0].min(axis=0)).mean(axis=0))
+        at = found.largest_null
+        reached = found.p_global + (1 - found.p_global) * ((1 - at) * found.p ** (1 / 5) + at) ** 5
+        assert at[0] > 0.8
+        np.testing.assert_allclose(reached[at > 0], 0.5)
+        assert (found.p_global[at == 0] + (1 - found.p_global[at == 0]) * found.p[at == 0] >= 0.5 - 1e-9).all()
+
+    def test_blocks_change_nothing(self, rng, monkeypatch):
+        groups = rng.standard_normal((4, 30, 7))
+        whole = minimum_test(groups, n_permutations=500, rng=np.random.default_rng(1))
+        monkeypatch.setattr("brainalign.stats.prevalence._BLOCK_BYTES", 8 * 500 * 2)
+        parts = minimum_test(groups, n_permutations=500, rng=np.random.default_rng(1))
+        for name in ("p", "p_global", "largest_null"):
+            np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 
     def test_the_minimum_finds_a_majority_and_nothing_in_noise(self, rng):
         groups = rng.standard_normal((12, 200, 3))
@@ -144,6 +190,10 @@ class TestPrevalence:
             prevalence(np.array([0.1]), level=0)
         with pytest.raises(ShapeMismatch, match="listeners by group members"):
             minimum_test(np.ones((1, 5)), rng=rng)
+        with pytest.raises(NotFinite, match="listeners' statistics"):
+            minimum_test(np.full((3, 5), np.nan), rng=rng)
+        with pytest.raises(ValueProblem, match="level between 0 and 1"):
+            minimum_test(np.ones((3, 5)), level=1.0, rng=rng)
 
 
 class TestBayes:
@@ -167,11 +217,98 @@ class TestBayes:
         assert bayes_factor(t, n) == pytest.approx(whole / null, rel=2e-3)
         assert bayes_factor(t, n, one_sided=True) == pytest.approx(2 * upper / null, rel=2e-3)
 
+    def test_many_at_once(self, rng):
+        t = 3 * rng.standard_normal((40, 70))
+        for one_sided in (False, True):
+            found = bayes_factor(t, 15, one_sided=one_sided)
+            assert found.shape == t.shape
+            assert found[3, 5] == pytest.approx(bayes_factor(float(t[3, 5]), 15, one_sided=one_sided), rel=1e-12)
+        assert isinstance(bayes_factor(1.0, 15), float)
+        assert bayes_factor(np.empty((0, 3)), 15).shape == (0, 3)
+
+    def test_halves_make_the_whole(self, rng):
+        """A two-sided prior is the mean of its positive and negative halves."""
+        t = np.linspace(-6, 6, 25)
+        upper, lower = bayes_factor(t, 18, one_sided=True), bayes_factor(-t, 18, one_sided=True)
+        np.testing.assert_allclose((upper + lower) / 2, bayes_factor(t, 18), rtol=1e-12)
+        assert (np.diff(upper) > 0).all()
+
     def test_extremes(self):
         assert bayes_factor(30.0, 20) > 1e10
         assert bayes_factor(0.0, 100_000) < 0.01
+        assert bayes_factor(100.0, 2000) == np.inf
+        # From mpmath with 40 digits.
+        for t, n, one_sided, expected in (
+            (50.0, 2000, False, 806.276345977585),
+            (-45.0, 2000, True, -7.363177670228723),
+            (1e6, 10, False, 100.23467221630379),
+            (-1e6, 10, True, -2.4619957687526837),
+            (1.5, 2, True, 0.37144434516860753),
+        ):
+            assert log_bayes_factor(np.array(t), n, one_sided=one_sided) == pytest.approx(expected, rel=1e-11)
+
+    @pytest.mark.parametrize(("t", "n", "scale"), [(np.inf, 10, 1), (1.0, 1, 1), (1.0, 10, 0), (1.0, 10, np.nan)])
+    def test_what_is_refused(self, t, n, scale):
         with pytest.raises(ValueProblem, match="finite t"):
-            bayes_factor(np.inf, 10)
+            bayes_factor(t, n, scale=scale)
+
+
+class TestFixedEffects:
+    """One p-value of several listeners'. Against SciPy: tests/oracles."""
+
+    def test_by_hand(self):
+        p = np.array([[0.01], [0.5]])
+        assert combined_p(p) == pytest.approx(0.005 * (1 - np.log(0.005)))
+        assert combined_p(p, method="tippett") == pytest.approx(1 - 0.99**2)
+        assert combined_p(p, method="stouffer") == pytest.approx(stats.norm.sf(stats.norm.isf(0.01) / np.sqrt(2)))
+
+    def test_counted_p_values_err_on_the_safe_side(self, rng):
+        p = rng.integers(1, 101, (6, 4000)) / 100
+        for method in ("fisher", "stouffer", "tippett"):
+            assert (combined_p(p, method=method) <= 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+
+    def test_what_is_refused(self):
+        with pytest.raises(ValueProblem, match="above 0"):
+            combined_p(np.array([0.0, 0.5]))
+        with pytest.raises(ValueProblem, match="above 0"):
+            combined_p(np.array([np.nan, 0.5]))
+        with pytest.raises(ShapeMismatch, match="over listeners"):
+            combined_p(np.empty((0, 3)))
+        with pytest.raises(UnknownName, match="did you mean 'fisher'"):
+            combined_p(np.array([0.5]), method="fischer")
+
+
+class TestRandomEffects:
+    """Variances between and within listeners. Against statsmodels: tests/oracles."""
+
+    def test_truth_is_found(self, rng):
+        scores = 0.1 + 0.05 * rng.standard_normal((30, 1, 400)) + 0.1 * rng.standard_normal((30, 6, 400))
+        found = random_effects_summary(scores)
+        assert found.between.mean() == pytest.approx(0.05**2, rel=0.1)
+        assert found.within.mean() == pytest.approx(0.1**2, rel=0.02)
+        assert found.icc.mean() == pytest.approx(0.2, abs=0.02)
+        covered = ((found.low <= 0.1) & (found.high >= 0.1)).mean()
+        assert covered == pytest.approx(0.95, abs=3 * np.sqrt(0.95 * 0.05 / 400))
+
+    def test_folds_alike_are_all_between(self, rng):
+        each = rng.standard_normal((7, 1, 2))
+        found = random_effects_summary(np.repeat(each, 3, axis=1))
+        np.testing.assert_allclose(found.icc, 1)
+        np.testing.assert_allclose(found.se, stats.sem(each[:, 0], axis=0))
+        nothing = random_effects_summary(np.full((4, 3), 0.25))
+        assert nothing.mean == nothing.low == nothing.high == 0.25
+        assert nothing.icc == 0
+
+    def test_units_follow(self, rng):
+        scores = rng.standard_normal((6, 4))
+        one, other = random_effects_summary(scores), random_effects_summary(2 * scores + 1)
+        np.testing.assert_allclose([other.mean, other.se, other.icc], [2 * one.mean + 1, 2 * one.se, one.icc])
+
+    def test_what_is_refused(self, rng):
+        with pytest.raises(ShapeMismatch, match="two listeners and two folds"):
+            random_effects_summary(rng.random((5, 1)))
+        with pytest.raises(NotFinite, match="the scores"):
+            random_effects_summary(np.array([[0.1, np.nan], [0.2, 0.3]]))
 
 
 class TestLongTable:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from brainalign.core.errors import NotFinite, ShapeMismatch
 from brainalign.stats.maxstat import corrected_p, step_down_p
 
 
@@ -45,3 +46,24 @@ def test_order_of_tests_does_not_matter(group, rng):
 def test_a_layer_of_features_takes_no_time(rng):
     group = rng.standard_normal((1001, 6144)).astype(np.float32)
     assert step_down_p(group).min() >= 1 / 1001
+
+
+def test_what_is_refused(group):
+    """A missing score would count as a surrogate below the data."""
+    group[7, 3] = np.nan
+    with pytest.raises(NotFinite, match="the group holds values"):
+        step_down_p(group)
+    for wrong in (np.zeros((1, 3)), np.zeros(5)):
+        with pytest.raises(ShapeMismatch, match="data and its surrogates"):
+            step_down_p(wrong)
+
+
+def test_over_features_one_pass_over_the_maxima_of_their_channels(rng):
+    """Features' p-values from maxima are those of brute force over the features' largest statistics."""
+    pairs = rng.standard_normal((150, 9, 5)) + rng.standard_normal((150, 1, 1))
+    pairs[0, :2, 0] += 7
+    maxima = pairs.max(axis=2)
+    found = step_down_p(maxima)
+    np.testing.assert_array_equal(found, by_hand(maxima))
+    assert (found <= corrected_p(maxima[0], maxima.max(axis=1))).all()
+    assert (found[:2] <= 0.05).all()

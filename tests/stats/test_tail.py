@@ -6,7 +6,7 @@ from scipy import stats
 
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.stats.permutation import permutation_p
-from brainalign.stats.tail import N_BINS, look, pareto_p, pooled_p, put_together, tail_spread
+from brainalign.stats.tail import N_BINS, Tails, clump, look, pareto_p, pooled_p, put_together, tail_spread
 
 N, FEATURES, CHANNELS = 500, 40, 16
 
@@ -22,6 +22,8 @@ def test_blocks_in_any_size_and_order_add_up_to_the_same(rng):
     np.testing.assert_array_equal(whole.histogram, halves.histogram)
     np.testing.assert_array_equal(whole.beyond, halves.beyond)
     np.testing.assert_array_equal(put_together(parts[::-1]).histogram, whole.histogram)
+    np.testing.assert_array_equal(put_together(parts[::-1]).together, whole.together)
+    assert whole.together.sum() == whole.beyond.sum()
     assert whole.histogram.sum() == FEATURES * N * CHANNELS
     assert whole.histogram.shape == (N_BINS,)
 
@@ -62,6 +64,54 @@ def test_different_shapes_are_not_pooled(rng):
     np.testing.assert_array_equal(found.p, p)
     assert not found.extrapolated.any()
     assert "No p-value is extrapolated: the nulls' tails differ by" in found.note
+
+
+def test_copies_of_one_pair_are_worth_no_more_than_one(rng):
+    """Sixteen copies: the pooled p-value is the pair's own, not a sixteenth of it."""
+    one = rng.standard_normal((N, 1))
+    parts = [look(np.repeat(one, 4, axis=1)) for _ in range(4)]
+    tails = put_together(parts)
+    assert clump(tails) == pytest.approx(16, rel=0.02)
+    least = np.full((4, 4), 1 / (1 + N))
+    found = pooled_p(np.full((4, 4), 50.0), least, tails)
+    assert found.p == pytest.approx(1 / (1 + N), rel=0.02)
+    unaware = pooled_p(
+        np.full((4, 4), 50.0), least, Tails(tails.histogram, tails.beyond, tails.n_surrogates, together=None)
+    )
+    assert unaware.p == pytest.approx(1 / (1 + 16 * N))
+    assert "taken for independent" in unaware.note
+    assert clump(look(np.zeros((N, 2)))) == 1
+
+
+def test_independent_pairs_are_worth_their_number(rng):
+    tails = put_together([look(rng.standard_normal((N, CHANNELS))) for _ in range(FEATURES)])
+    assert 1 <= clump(tails) < 1.25
+    assert put_together([tails, Tails(tails.histogram, tails.beyond, N)]).together is None
+
+
+def test_a_feature_with_a_heavier_tail_keeps_its_own_p_values(rng):
+    parts = [look(rng.standard_normal((N, CHANNELS))) for _ in range(FEATURES)]
+    parts[3] = look(rng.gamma(4, size=(N, CHANNELS)))  # skewness 1
+    tails = put_together(parts)
+    p = np.full((FEATURES, CHANNELS), 1 / (1 + N))
+    found = pooled_p(np.full(p.shape, 5.0), p, tails)
+    assert found.agree
+    assert not found.extrapolated[3].any()
+    np.testing.assert_array_equal(found.p[3], p[3])
+    assert found.extrapolated.mean() > 0.9
+    assert "heavier tails, left out: " in found.note
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_equal_shapes_differ_by_sampling_alone(rng, skewed):
+    """Own means and deviations make counts vary by a quarter less than binomially: 0.36 of spread would be hidden."""
+    draw = (lambda: rng.gamma(25, size=(200, 64))) if skewed else (lambda: rng.standard_normal((200, 64)))
+    spreads = [tail_spread(put_together([look(draw()) for _ in range(20)])) for _ in range(15)]
+    assert np.median(spreads) < 0.12
+    half = [look(draw() if f % 2 else rng.gamma(1.5, size=(200, 64))) for f in range(20)]
+    heavier, lighter = (np.mean([part.beyond.mean() for part in half[k::2]]) for k in (0, 1))
+    truth = (heavier - lighter) / (heavier + lighter)
+    assert tail_spread(put_together(half)) == pytest.approx(truth, abs=0.12)
 
 
 def test_few_surrogates_are_not_pooled(rng):
