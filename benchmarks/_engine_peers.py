@@ -40,7 +40,9 @@ def _as_ndvars(data: Data) -> tuple[Any, Any, Data]:
     return x, y, Data((), (), data.lags)
 
 
-prepare = dict.fromkeys(("mtrf", "mtrf_fixed", "sklearn", "himalaya", "fftrf", "rotated_by_hand"), _as_lists)
+prepare = dict.fromkeys(
+    ("mtrf", "mtrf_nested", "mtrf_fixed", "sklearn", "himalaya", "fftrf", "rotated_by_hand"), _as_lists
+)
 prepare |= {"mne": _as_epochs, "eelbrain": _as_ndvars}
 
 
@@ -75,6 +77,26 @@ def mtrf(lists: Lists, *, penalties: list[float], shift: int = 0) -> Outcome:
     model, grid = TRF(), np.asarray(penalties)
     r = model.train(list(x), list(y), RATE, *_window(data), grid, reg_per_y_channel=True, verbose=False)
     return Outcome({"r": r.max(axis=0), "alpha": grid[r.argmax(axis=0)], "weights": model.weights})
+
+
+def mtrf_nested(lists: Lists, *, penalties: list[float], shift: int = 0) -> Outcome:
+    """Hold each trial out once and train mTRFpy on the others, which chooses a penalty per channel among them.
+
+    Its own ``nested_crossval`` knows no penalty per channel; this is what it does, with one.
+    """
+    from mtrf import TRF
+
+    x, y, data = lists
+    x = [np.roll(item, shift, axis=0) for item in x] if shift else x
+    r = np.empty((len(x), y[0].shape[1]))
+    for out in range(len(x)):
+        kept, model = [k for k in range(len(x)) if k != out], TRF()
+        model.train(
+            [x[k] for k in kept], [y[k] for k in kept], RATE, *_window(data), np.asarray(penalties),
+            reg_per_y_channel=True, verbose=False,
+        )  # fmt: skip
+        r[out] = _correlation(model.predict([x[out]])[0], y[out])
+    return Outcome({"r": r.mean(axis=0)})
 
 
 def mtrf_fixed(lists: Lists, *, relative: float) -> Outcome:
