@@ -156,6 +156,7 @@ def feature_maps(
     *,
     n_permutations: int = 0,
     seed: int = 0,
+    null: str = mapping.AUTO,
     penalties: Sequence[float] | None = None,
     n_folds: int = N_FOLDS,
 ) -> Maps:
@@ -166,9 +167,13 @@ def feature_maps(
     designs
         One listener's design, or one per listener.
     n_permutations
-        Circular shifts of the stimuli within their trials; 0 for no test.
+        Surrogates besides the data; 0 for no test.
     seed
-        Of the shifts.
+        Of the surrogates.
+    null
+        ``"auto"``: whole stories paired anew where there are at least eight, circular shifts within trials
+        otherwise. Or one by name: ``"pairing"``, ``"circular-shift"``, ``"phase"``, ``"blocks"``. Data
+        that cannot bear it are refused; what casts doubt stands in the test's ``notes``.
     penalties
         Candidates, relative to a feature's own variance; chosen inside the training trials.
     n_folds
@@ -188,9 +193,10 @@ def feature_maps(
     results = tuple(fit(design, penalties=grid, n_folds=n_folds) for design in listeners)
     if not n_permutations:
         return Maps(results, None)
-    shifts = [mapping.draw_shifts(design, n_permutations=n_permutations, seed=seed)[0] for design in listeners]
-    summary = mapping.null_summary(listeners, shifts, penalties=grid, n_folds=n_folds)
-    return Maps(results, mapping.null_test(listeners[0], [summary], n_permutations=n_permutations, seed=seed))
+    key, reason = mapping.choose_null(listeners, null=null)
+    surrogates = mapping.draw_group(listeners, null=key, n_permutations=n_permutations, seed=seed)
+    summary = mapping.null_summary(listeners, surrogates, penalties=grid, n_folds=n_folds)
+    return Maps(results, mapping.null_test(listeners[0], [summary], surrogates=surrogates, seed=seed, reason=reason))
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +314,8 @@ class Maps:
             n = self.test.n_permutations
             columns.append(Column("p_corrected", "Smallest corrected p", kind="p", n_permutations=n))
             columns.append(Column("q", "Smallest q", kind="p"))
-            notes = f"Null: {self.test.scheme}, {n} permutations. {self.test.assumption}\n\n{self.test.correction}"
+            notes = f"Null: {self.test.scheme}, {n} permutations. {self.test.assumption} {' '.join(self.test.notes)}"
+            notes += f"\n\n{self.test.correction}"
             notes += f"\n\nq: Benjamini-Hochberg false-discovery rate over all pairs. {self.test.tail_note}"
         sections = (
             Section("Where", (Picture(self.plot_topomap(top=top), "Scalp maps of held-out correlation."),)),

@@ -190,6 +190,8 @@ class NullTest:
         False-discovery rate at which each pair would be found (Benjamini and Hochberg, from `p_tail`). Left out: 1.
     tail_note
         How `p_tail` was made.
+    notes
+        Sentences: why this null, how it was drawn, and what casts doubt on it.
     """
 
     observed: np.ndarray
@@ -210,6 +212,7 @@ class NullTest:
     p_tail: np.ndarray | None = None
     q: np.ndarray | None = None
     tail_note: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         grid = (len(self.features), len(self.channels))
@@ -247,7 +250,7 @@ class NullTest:
         """Return the test as an artefact."""
         texts = (
             *("features", "channels", "statistic", "scheme", "assumption", "correction", "n_permutations", "seed"),
-            "tail_note",
+            *("tail_note", "notes"),
         )
         arrays = ("observed", "null_mean", "null_sd", "p", "p_corrected", "maxima", "p_tail", "q")
         meta = {name: getattr(self, name) for name in texts} | {"provenance": self.provenance.to_json()}
@@ -257,5 +260,5 @@ class NullTest:
     def unpack(cls, artefact: Artefact) -> NullTest:
         """Read back what `pack` wrote."""
         values: dict[str, Any] = {**artefact.arrays, **artefact.meta}
-        values |= {name: tuple(values[name]) for name in ("features", "channels")}
+        values |= {name: tuple(values[name]) for name in ("features", "channels", "notes")}
         return cls(**values | {"provenance": Provenance.from_json(values["provenance"])})

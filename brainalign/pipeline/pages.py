@@ -210,7 +210,8 @@ def _chance(results: Results) -> Section:
         test.maxima, threshold=threshold, observed=shown, highlighted=_planted_names(results), alpha=results.level
     )
     text = (
-        f"Null: {test.scheme}, {test.n_permutations} permutations, penalties chosen anew in each. {test.assumption}\n\n"
+        f"Null: {test.scheme}, {test.n_permutations} permutations, penalties chosen anew in each. {test.assumption} "
+        f"{' '.join(test.notes)}\n\n"
         f"Correction: {test.correction}. The data's own arrangement counts as one of the permutations, so no p-value "
         f"is below {1 / (1 + test.n_permutations):.4f}.\n\n"
         f"False-discovery rate (Benjamini-Hochberg over all pairs of feature and sensor, at {results.level:g}): "

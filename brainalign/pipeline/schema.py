@@ -163,12 +163,20 @@ class ModelPart(Part):
         return self
 
 
+NullName = Literal["auto", "pairing", "circular-shift", "phase", "blocks"]
+
+
 class TestPart(Part):
     """The permutation test."""
 
     __test__ = False
 
-    n_permutations: int = Field(300, ge=19, description="Rotations besides the data itself.")
+    null: NullName = Field(
+        "auto",
+        description="What the data is tested against; auto: whole stories paired anew where there are at least "
+        "eight, circular shifts within trials otherwise.",
+    )
+    n_permutations: int = Field(300, ge=19, description="Surrogates besides the data itself.")
     level: float = Field(0.05, gt=0, lt=1, description="Family-wise error level.")
     n_candidates: int = Field(40, ge=1, description="Largest number of found features in the joint model.")
 

@@ -225,18 +225,20 @@ class _Layout:
     def _models(self) -> Iterator[Task]:
         model, test, seed = self.config.model, self.config.test, self.config.seed
         fitting: dict[str, Any] = {"penalties": model.penalties, "n_folds": model.n_folds}
-        drawing = {"seed": seed, "n_permutations": test.n_permutations}
-        designs, shifts = self._all("design", self.subjects), self._all("shifts", self.subjects)
+        drawing = {"seed": seed, "n_permutations": test.n_permutations, "n_listeners": len(self.subjects)}
+        designs, drawn = self._all("design", self.subjects), self._all("surrogates", self.subjects)
+        yield Task("null-choice", modelling.CHOOSE, settings={"null": test.null}, inputs={"designs": designs})
         for subject in self.subjects:
             design = {"design": f"design[{subject}]"}
             yield self._task("map", subject, modelling.MAP, fitting, design)
-            yield self._task("shifts", subject, modelling.SHIFTS, drawing, design)
+            choice = {**design, "choice": "null-choice"}
+            yield self._task("surrogates", subject, modelling.DRAW, drawing, choice)
         blocks = tuple(f"{i + 1:02d}" for i in range(N_BLOCKS))
         for i, name in enumerate(blocks):
             block = {**fitting, "block": i, "n_blocks": N_BLOCKS}
-            yield self._task("null", name, modelling.ROTATE, block, {"designs": designs, "shifts": shifts})
-        nulls = {"design": designs[0], "blocks": self._all("null", blocks)}
-        yield Task("test", modelling.TEST, settings=drawing, inputs=nulls)
+            yield self._task("null", name, modelling.SCORE, block, {"designs": designs, "surrogates": drawn})
+        nulls = {"design": designs[0], "blocks": self._all("null", blocks), "surrogates": drawn}
+        yield Task("test", modelling.TEST, settings={"seed": seed}, inputs={**nulls, "choice": "null-choice"})
         found = {"test": "test", "maps": self._all("map", self.subjects)}
         yield Task("findings", modelling.FIND, settings={"level": test.level}, inputs=found)
         for subject in self.subjects:

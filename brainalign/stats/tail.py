@@ -51,13 +51,13 @@ class Tails:
     n_surrogates
         B, of each pair.
     together
-        How many pairs went beyond `LOOKED_AT` in each surrogate, ``(n_surrogates,)``. None: not counted.
+        How many pairs went beyond `LOOKED_AT` in each surrogate, ``(n_surrogates,)``.
     """
 
     histogram: np.ndarray
     beyond: np.ndarray
     n_surrogates: int
-    together: np.ndarray | None = None
+    together: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +120,7 @@ def put_together(parts: Iterable[Tails]) -> Tails:
             "all features must have equally many surrogates", got=sorted(sizes), fix="draw them once, for all"
         )
     histogram = np.sum([part.histogram for part in parts], axis=0)
-    counts = [part.together for part in parts if part.together is not None]
-    together = np.sum(counts, axis=0) if len(counts) == len(parts) else None
+    together = np.sum([part.together for part in parts], axis=0)
     return Tails(histogram, np.concatenate([part.beyond for part in parts]), sizes.pop(), together)
 
 
@@ -172,14 +171,14 @@ def clump(tails: Tails) -> float:
 
     The variance over surrogates of the number of pairs beyond, divided by its mean (and at least 1): m for m
     copies of one pair. The N pooled surrogates are worth about N / clump independent ones there, and more
-    further out. Not counted: 1.
+    further out.
 
     Parameters
     ----------
     tails
         From `put_together`.
     """
-    if tails.together is None or not tails.together.any():
+    if not tails.together.any():
         return 1.0
     return max(1.0, float(tails.together.var() / tails.together.mean()))
 
@@ -232,11 +231,7 @@ def pooled_p(z: np.ndarray, p: np.ndarray, tails: Tails) -> Pooled:
 
 def _note(tails: Tails, *, n_heavy: int, spread: float) -> str:
     n, least = int(tails.histogram.sum()), 1 / (1 + tails.n_surrogates)
-    worth = (
-        f"and which are worth {n / clump(tails):,.0f} independent ones"
-        if tails.together is not None
-        else "and which are taken for independent"
-    )
+    worth = f"and which are worth {n / clump(tails):,.0f} independent ones"
     left = f" Features with heavier tails, left out: {n_heavy}." if n_heavy else ""
     return (
         f"p-values below {least:.2g} are extrapolated: counted among the {n:,} studentised surrogates of all pairs, "

@@ -6,7 +6,7 @@ from scipy import stats
 
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.stats.permutation import permutation_p
-from brainalign.stats.tail import N_BINS, Tails, clump, look, pareto_p, pooled_p, put_together, tail_spread
+from brainalign.stats.tail import N_BINS, clump, look, pareto_p, pooled_p, put_together, tail_spread
 
 N, FEATURES, CHANNELS = 500, 40, 16
 
@@ -75,18 +75,12 @@ def test_copies_of_one_pair_are_worth_no_more_than_one(rng):
     least = np.full((4, 4), 1 / (1 + N))
     found = pooled_p(np.full((4, 4), 50.0), least, tails)
     assert found.p == pytest.approx(1 / (1 + N), rel=0.02)
-    unaware = pooled_p(
-        np.full((4, 4), 50.0), least, Tails(tails.histogram, tails.beyond, tails.n_surrogates, together=None)
-    )
-    assert unaware.p == pytest.approx(1 / (1 + 16 * N))
-    assert "taken for independent" in unaware.note
     assert clump(look(np.zeros((N, 2)))) == 1
 
 
 def test_independent_pairs_are_worth_their_number(rng):
     tails = put_together([look(rng.standard_normal((N, CHANNELS))) for _ in range(FEATURES)])
     assert 1 <= clump(tails) < 1.25
-    assert put_together([tails, Tails(tails.histogram, tails.beyond, N)]).together is None
 
 
 def test_a_feature_with_a_heavier_tail_keeps_its_own_p_values(rng):

@@ -128,9 +128,9 @@ class TestMarks:
         assert told["features.n_drawn"] == "1000 of 2000 active ones of 6144"
 
 
-TESTED = {"shifts", "null", "test", "comparison"}
+TESTED = {"surrogates", "null", "test", "comparison"}
 RESPONDED = {"responses", "lag-tests"}
-BESIDE = {"design"} | RESPONDED | TESTED
+BESIDE = {"design", "null-choice"} | RESPONDED | TESTED
 PREPARED = {"electrode"} | BESIDE
 RECORDED = {"planting", "recording"} | PREPARED
 DRAWN = {"selection", "features"} | RECORDED
@@ -167,6 +167,7 @@ CHANGES = [
     ("own.level", 0.1, {"comparison"}),
     ("own.penalties", [1.0], {"null", "test", "comparison"}),
     ("own.n_folds", 4, {"null", "test", "comparison"}),
+    ("own.null", "phase", {"null-choice"} | TESTED),
     ("own.n_permutations", 59, TESTED),
 ]
 OF_THE_USUAL_STUDY = ("recipe", "stimuli.", "encoder.", "sae.", "listeners.")

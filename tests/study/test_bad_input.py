@@ -262,7 +262,7 @@ def test_a_damaged_result_is_named_set_aside_and_made_again(laboratory, from_fil
         ({"cleaning": {"high": 90.0}}, "clean", ["90"]),
         ({"model": {"trim": 15.0}}, "design", ["trim= must leave something of 'story-01'"]),
         ({"model": {"min_per_second": 60.0}}, "selection", ["no feature is active often enough"]),
-        ({"model": {"n_folds": 3, "trim": 13.5}}, "shifts", ["too short for a circular-shift null"]),
+        ({"model": {"n_folds": 3, "trim": 13.5}}, "surrogates", ["cannot bear"]),
     ],
 )
 def test_options_that_the_data_cannot_bear(laboratory, parts, task, told):

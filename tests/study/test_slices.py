@@ -14,7 +14,8 @@ from tests.study.worlds import kind
 JUDGED = {"findings", "unique", "verdict"}
 TESTED = {"null", "test"} | JUDGED
 FITTED = {"map"} | TESTED
-ALIGNED = {"design", "shifts"} | FITTED
+DRAWN = {"surrogates"} | TESTED
+ALIGNED = {"design", "null-choice", "surrogates"} | FITTED
 CLEANED = {"clean", "quality"} | ALIGNED
 RECORDED = {"recording"} | CLEANED
 PLANTED = {"planting"} | RECORDED
@@ -52,7 +53,8 @@ CHANGES = [
     ("model.penalties", [1.0], FITTED),
     ("model.n_folds", 4, FITTED),
     ("model.min_per_second", 2.0, CHOSEN),
-    ("test.n_permutations", 59, {"shifts"} | TESTED),
+    ("test.null", "phase", {"null-choice"} | DRAWN),
+    ("test.n_permutations", 59, DRAWN),
     ("test.level", 0.1, JUDGED),
     ("test.n_candidates", 3, {"unique", "verdict"}),
 ]
@@ -108,9 +110,9 @@ def test_what_is_given_as_it_is_by_default_changes_nothing():
 
 def test_one_more_listener_leaves_the_others_as_they_are():
     before, after = keys_of(), keys_of(**{"listeners.n_listeners": 3})
-    alone = ("recording", "clean", "quality", "design", "map", "shifts")
+    alone = ("recording", "clean", "quality", "design", "map")
     assert {name for name in before if kind(name) in alone and before[name] != after[name]} == set()
-    assert set(after.keys() - before.keys()) == {f"{one}[03]" for one in (*alone, "unique")}
+    assert set(after.keys() - before.keys()) == {f"{one}[03]" for one in (*alone, "surrogates", "unique")}
 
 
 def test_without_decoys_the_candidates_keep_their_names_and_the_eeg_is_the_same():

@@ -14,7 +14,7 @@ from tests.study.worlds import kind
 ANALYSIS = (
     *("stimulus", "frames", "coder", "codes", "acoustics", "selection", "candidates"),
     *("unheard-stimulus", "unheard-frames", "unheard-codes"),
-    *("clean", "quality", "design", "map", "shifts", "null", "test", "findings", "unique"),
+    *("clean", "quality", "design", "map", "null-choice", "surrogates", "null", "test", "findings", "unique"),
 )
 SECRETS = ("planting", "answer-key")
 
@@ -87,7 +87,7 @@ def test_candidates_have_names_and_a_history_that_tell_nothing(tiny):
     assert sum(key["is_decoy"]) == len(key["names"]) / 2
 
 
-@pytest.mark.parametrize("name", ["recording", "clean", "design", "map", "shifts"])
+@pytest.mark.parametrize("name", ["recording", "clean", "design", "map", "surrogates"])
 def test_no_header_of_the_analysis_names_the_truth(tiny, name):
     planted = tiny.results.one("planting").meta["planted"]
     secrets = [str(row[part]) for row in planted for part in ("feature", "site")] + ["planted", "decoy of", "unheard"]
@@ -114,7 +114,7 @@ def test_another_planting_changes_the_eeg_and_nothing_before_it(tiny):
         "quality",
         "design",
         "map",
-        "shifts",
+        "surrogates",
         "null",
         "test",
         "findings",

@@ -28,11 +28,12 @@ def run_fake(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: A
     ]
     n_permutations = settings["n_permutations"]
     draws = generator(seed, "fake-shifts", number).integers(2**31)
-    shifts = [mapping.draw_shifts(design, n_permutations=n_permutations, seed=int(draws))[0] for design in broken]
-    summary = mapping.null_summary(broken, shifts, penalties=settings["penalties"], n_folds=settings["n_folds"])
-    test = mapping.null_test(broken[0], [summary], n_permutations=n_permutations, seed=int(draws))
+    key, _ = mapping.choose_null(designs, null=settings["null"])
+    drawn = mapping.draw_group(broken, null=key, n_permutations=n_permutations, seed=int(draws))
+    summary = mapping.null_summary(broken, drawn, penalties=settings["penalties"], n_folds=settings["n_folds"])
+    test = mapping.null_test(broken[0], [summary], surrogates=drawn, seed=int(draws))
     meta = {"kind": settings["kind"], "scheme": test.scheme, "features": test.features}
     return Artefact("fake-test", meta, {"p": test.p, "p_corrected": test.p_corrected})
 
 
-FAKE = Stage("fake", 1, run_fake)
+FAKE = Stage("fake", 2, run_fake)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from brainalign.core.result import EncodingResult, NullTest
 from brainalign.core.time import Lags
 from brainalign.core.trajectory import Trajectory, beside
 from brainalign.pipeline.stage import Stage
+
+if TYPE_CHECKING:
+    from brainalign.mapping import Surrogates
 
 
 def select(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
@@ -80,17 +83,32 @@ def map_listener(settings: Any, inputs: Any, *, files: tuple[Path, ...], progres
     return feature_maps(design, penalties=settings["penalties"], n_folds=settings["n_folds"]).pack()
 
 
-def draw_shifts(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Draw one listener's rotations, far enough from the true alignment."""
+def choose_null(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Choose the null that all listeners are tested against, from their stimuli alone."""
     from brainalign import mapping
 
-    design = Design.unpack(inputs["design"])
-    shifts, distance = mapping.draw_shifts(design, n_permutations=settings["n_permutations"], seed=settings["seed"])
-    return Artefact("shifts", {"min_shift_frames": distance}, {"shifts": shifts})
+    designs = [Design.unpack(item) for item in inputs["designs"]]
+    key, reason = mapping.choose_null(designs, null=settings["null"])
+    return Artefact("null-choice", {"null": key, "reason": reason})
 
 
-def rotate_block(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Score a block of features under every rotation, for all listeners, and summarise the group's null."""
+def draw_surrogates(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Draw one listener's surrogates, if the recording bears the null."""
+    from brainalign import mapping
+
+    found = mapping.draw_surrogates(
+        Design.unpack(inputs["design"]),
+        null=inputs["choice"].meta["null"],
+        n_permutations=settings["n_permutations"],
+        seed=settings["seed"],
+        n_listeners=settings["n_listeners"],
+    )
+    meta = {name: getattr(found, name) for name in ("null", "note", "doubts", "subject")}
+    return Artefact("surrogates", meta, {"values": found.values})
+
+
+def score_block(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Score a block of features under every surrogate, for all listeners, and summarise the group's null."""
     from brainalign.mapping import null_summary
 
     designs = [Design.unpack(item) for item in inputs["designs"]]
@@ -99,7 +117,7 @@ def rotate_block(settings: Any, inputs: Any, *, files: tuple[Path, ...], progres
         return Artefact("null-block")
     summary = null_summary(
         [design.select(columns) for design in designs],
-        [np.asarray(item.arrays["shifts"]) for item in inputs["shifts"]],
+        [_surrogates(item) for item in inputs["surrogates"]],
         penalties=settings["penalties"],
         n_folds=settings["n_folds"],
         report=progress,
@@ -108,14 +126,22 @@ def rotate_block(settings: Any, inputs: Any, *, files: tuple[Path, ...], progres
     return Artefact("null-block", {}, arrays)
 
 
+def _surrogates(artefact: Artefact) -> Surrogates:
+    from brainalign.mapping import Surrogates
+
+    values = {**artefact.meta, **artefact.arrays}
+    return Surrogates(**values | {"doubts": tuple(values["doubts"])})
+
+
 def correct_group(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
     """Put the blocks together and correct for all features and channels."""
     from brainalign.mapping import null_test
     from brainalign.stats.permutation import NullSummary
 
     blocks = [NullSummary(**item.arrays) for item in inputs["blocks"] if item.arrays]
-    design = Design.unpack(inputs["design"])
-    return null_test(design, blocks, n_permutations=settings["n_permutations"], seed=settings["seed"]).pack()
+    surrogates = [_surrogates(item) for item in inputs["surrogates"]]
+    design, reason = Design.unpack(inputs["design"]), inputs["choice"].meta["reason"]
+    return null_test(design, blocks, surrogates=surrogates, seed=settings["seed"], reason=reason).pack()
 
 
 def find(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
@@ -179,8 +205,9 @@ OFFER = Stage("offer", 1, offer)
 ANSWER_KEY = Stage("answer-key", 1, answer_key)
 ALIGN = Stage("align", 1, align_listener)
 MAP = Stage("map", 1, map_listener)
-SHIFTS = Stage("shifts", 2, draw_shifts)
-ROTATE = Stage("rotate", 2, rotate_block)
-TEST = Stage("test", 2, correct_group)
+CHOOSE = Stage("choose-null", 1, choose_null)
+DRAW = Stage("draw", 1, draw_surrogates)
+SCORE = Stage("score", 1, score_block)
+TEST = Stage("test", 3, correct_group)
 FIND = Stage("find", 1, find)
 CONTRIBUTE = Stage("contribute", 1, contribute)
