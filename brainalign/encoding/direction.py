@@ -128,13 +128,13 @@ def fit_group(
         Whether a listener's own trials are left out of the training: the subject-generic model. If not,
         the group-average model, which has heard the listener on other stimuli.
     """
-    _require_alike(designs)
+    require_listeners(designs)
     rule, grid = as_regulariser(regulariser), check_penalties(penalties)
     if rule.convention == "mne":
         raise ValueProblem("group models are not fitted in MNE's convention", got=rule, fix="use 'relative'")
     if generic and len(designs) < 2:
         raise ValueProblem("a generic model needs other listeners", got="one listener", fix="give more designs")
-    moments = [_moments(design, folds, numerics) for design, folds in _shared_folds(designs, n_folds)]
+    moments = [_moments(design, folds, numerics) for design, folds in shared_folds(designs, n_folds)]
     path = ridge_path(designs[0], grid, regulariser=rule, solver=numerics.solver)
     whole = reduce(add, moments)
     scores, choices = [], []
@@ -166,8 +166,8 @@ def _moments(design: Design, folds: np.ndarray, numerics: Numerics) -> BlockMome
     return fold_moments(design, folds, edges=numerics.edges, dtype=numerics.dtype)
 
 
-def _shared_folds(designs: Sequence[Design], n_folds: int) -> list[tuple[Design, np.ndarray]]:
-    """Deal stimuli to folds once for all listeners, whichever order each heard them in."""
+def shared_folds(designs: Sequence[Design], n_folds: int) -> list[tuple[Design, np.ndarray]]:
+    """Deal stimuli to folds once for all listeners, whichever order each heard them in; return each with its folds."""
     names = [trial.name for design in designs for trial in design.trials]
     fold_of = dict(zip(names, assign_folds(names, n_folds), strict=True))
     pairs = [(design, np.array([fold_of[trial.name] for trial in design.trials])) for design in designs]
@@ -181,7 +181,8 @@ def _shared_folds(designs: Sequence[Design], n_folds: int) -> list[tuple[Design,
     return pairs
 
 
-def _require_alike(designs: Sequence[Design]) -> None:
+def require_listeners(designs: Sequence[Design]) -> None:
+    """Refuse listeners whose models could not be one: none at all, or with other features, channels or lags."""
     if not designs:
         raise ValueProblem("a group needs listeners", got="no designs", fix="give one design per listener")
     first = designs[0]

@@ -7,6 +7,7 @@ import numpy as np
 from brainalign.core.design import Design
 from brainalign.core.errors import ShapeMismatch
 from brainalign.core.joint import JointResult
+from brainalign.core.time import Lags
 from brainalign.core.trajectory import Trajectory
 
 
@@ -36,9 +37,24 @@ def predict(result: JointResult, design: Design) -> list[np.ndarray]:
 
 def predict_trial(result: JointResult, features: Trajectory) -> np.ndarray:
     """Predict the response to one trial's features, with silence around the trial, ``(n_frames, n_channels)``."""
-    n, coef = features.axis.n, result.coef.astype(np.float64)
-    out = np.tile(result.intercept.astype(np.float64), (n, 1))
-    for i, lag in enumerate(result.lags.samples):
+    return result.intercept.astype(np.float64) + lagged_sum(features, result.lags, result.coef)
+
+
+def lagged_sum(features: Trajectory, lags: Lags, coef: np.ndarray) -> np.ndarray:
+    """Return the features seen through lag functions, with silence around the trial, ``(n_frames, n_columns)``.
+
+    Parameters
+    ----------
+    features
+        One trial's.
+    lags
+        The lag window.
+    coef
+        Lag functions, ``(n_features, n_lags, n_columns)``.
+    """
+    n, coef = features.axis.n, coef.astype(np.float64)
+    out = np.zeros((n, coef.shape[2]))
+    for i, lag in enumerate(lags.samples):
         if abs(lag) < n:
             low, high = max(0, -lag), min(n, n - lag)
             out[low + lag : high + lag] += features.values[low:high] @ coef[:, i]

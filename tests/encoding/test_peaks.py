@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brainalign.core.errors import ShapeMismatch, UnknownName, ValueProblem
 from brainalign.core.time import Lags
-from brainalign.encoding.peaks import peak_latency
+from brainalign.encoding.peaks import find_peaks, peak_latency
 
 LAGS = Lags(-5, 20, 50)
 
@@ -80,3 +81,49 @@ def test_the_response_is_not_touched():
     before = response.copy()
     peak_latency(response, LAGS)
     np.testing.assert_array_equal(response, before)
+
+
+def test_many_peaks_at_once_are_those_of_each(rng):
+    responses = rng.standard_normal((4, 3, LAGS.n))
+    found = find_peaks(responses, LAGS)
+    alone = [[peak_latency(response, LAGS) for response in row] for row in responses]
+    np.testing.assert_array_equal(found.latency, alone)
+    assert found.found.all()
+
+
+@given(st.floats(-0.05, 0.35), st.sampled_from([-1.0, 1.0]))
+def test_the_height_of_a_parabola_is_met_exactly(peak, sign):
+    found = find_peaks(sign * parabola(peak, bend=-10.0), LAGS)
+    assert float(found.amplitude) == pytest.approx(sign * 3.0, abs=1e-9)
+
+
+def test_polarity_and_window_choose_among_peaks():
+    response = np.zeros(LAGS.n)
+    response[[7, 15, 20]] = 2.0, -3.0, 1.0
+    seconds = LAGS.seconds
+    for polarity, window, at, height in (
+        ("either", None, 15, -3.0),
+        ("positive", None, 7, 2.0),
+        ("negative", None, 15, -3.0),
+        ("positive", (seconds[10], seconds[-1]), 20, 1.0),
+        ("either", (seconds[19], seconds[20]), 20, 1.0),
+    ):
+        found = find_peaks(response, LAGS, polarity=polarity, window=window)
+        assert float(found.latency) == pytest.approx(seconds[at])
+        assert float(found.amplitude) == height
+        assert found.found
+
+
+def test_where_there_is_no_peak_the_largest_of_the_window_is_told_as_none():
+    found = find_peaks(np.arange(LAGS.n, dtype=float), LAGS, window=(0.0, 0.1))
+    assert not found.found
+    assert (float(found.latency), float(found.amplitude)) == (pytest.approx(0.1), 10.0)
+
+
+def test_what_has_no_peaks_to_look_for_is_refused():
+    with pytest.raises(ValueProblem, match="must hold lags of the model"):
+        find_peaks(np.zeros(LAGS.n), LAGS, window=(1.0, 2.0))
+    with pytest.raises(UnknownName, match="no polarity"):
+        find_peaks(np.zeros(LAGS.n), LAGS, polarity="up")
+    with pytest.raises(ShapeMismatch, match="a value per lag"):
+        find_peaks(np.zeros(3), LAGS)

@@ -11,8 +11,10 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _public(source) -> Iterator[ast.AST]:
-    """Yield public classes and functions, and public classes' public methods."""
+    """Yield public classes and functions, and public methods of public classes; not overloads."""
     for node in source.tree.body:
+        if any(isinstance(mark, ast.Name) and mark.id == "overload" for mark in getattr(node, "decorator_list", ())):
+            continue
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and not node.name.startswith("_"):
             yield node
             if isinstance(node, ast.ClassDef):
