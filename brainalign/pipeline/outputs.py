@@ -20,6 +20,7 @@ from brainalign.core.result import EncodingResult, NullTest
 from brainalign.mapping import group_score
 from brainalign.pipeline.recipes.base import RecipeStudy
 from brainalign.stats.binomial import binomial_interval
+from brainalign.stats.ceiling import Ceiling, share_of_ceiling
 
 if TYPE_CHECKING:
     from brainalign.pipeline.store import Store
@@ -75,6 +76,19 @@ class Results:
         """The features that survived correction, strongest first."""
         return list(self.one("findings").meta["found"])
 
+    @cached_property
+    def population(self) -> np.ndarray | None:
+        """p-values of the population test, corrected, ``(n_features, n_channels)``; None with one listener."""
+        return self.one("population").arrays["p_corrected"] if "population" in self.study.plan else None
+
+    @cached_property
+    def ceiling(self) -> Ceiling | None:
+        """What any model of the sound could reach at each sensor; None where no story was heard by all."""
+        made = self.one("ceiling") if "ceiling" in self.study.plan else None
+        if made is None or not made.arrays:
+            return None
+        return Ceiling(**made.arrays, n_repeats=made.meta["n_listeners"])
+
     @property
     def level(self) -> float:
         """The family-wise error level."""
@@ -98,7 +112,10 @@ class Results:
 def summarise(results: Results, *, seconds: float | None) -> dict[str, Any]:
     """Return a study's numbers as JSON values."""
     names = results.original_names
-    found = [{**row, "feature": names[row["feature"]], "candidate": row["feature"]} for row in results.found]
+    found = [
+        {**row, "feature": names[row["feature"]], "candidate": row["feature"], **_beyond(results, row)}
+        for row in results.found
+    ]
     summary: dict[str, Any] = {
         "name": results.study.name,
         "seed": results.study.config.seed,
@@ -109,9 +126,24 @@ def summarise(results: Results, *, seconds: float | None) -> dict[str, Any]:
         "seconds": seconds,
         "versions": versions(),
     }
+    if "beside" in results.study.plan:
+        beside = results.one("beside").meta
+        summary["beside"] = {"claim": beside["claim"], "controls": beside["rows"]}
     if results.verdict is not None:
         summary |= _truth(results.verdict)
     return {**summary, "headline": headline(summary)}
+
+
+def _beyond(results: Results, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a finding's p-value in the population and its share of the ceiling, at its best sensor."""
+    f, c = results.test.features.index(row["feature"]), results.test.channels.index(row["channel"])
+    beyond: dict[str, Any] = {"p_population": None, "share": None, "share_low": None, "share_high": None}
+    if results.population is not None:
+        beyond["p_population"] = float(results.population[f, c])
+    if results.ceiling is not None and results.ceiling.exists[c]:
+        share = share_of_ceiling(results.score[f], results.ceiling)
+        beyond |= {"share": float(share.share[c]), "share_low": float(share.low[c]), "share_high": float(share.high[c])}
+    return beyond
 
 
 def versions() -> dict[str, str]:

@@ -6,21 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from brainalign.core.result import NullTest
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.trajectory import Trajectory
+from brainalign.pipeline.findings import beside, chance, discoveries, planted_names, shown, unique
 from brainalign.pipeline.outputs import Results
-from brainalign.plots.nulls import null_histogram, p_uniformity
 from brainalign.plots.overview import Strand, stimulus_to_brain
-from brainalign.plots.profile import contribution_ranking
 from brainalign.plots.quality import Spectrum, psd_before_after
 from brainalign.plots.topomap import score_topomaps
 from brainalign.plots.trf import trf_grid
 from brainalign.report.page import Column, Details, Fact, Facts, Listing, Note, Page, Picture, Section, Table, Text
 
 MICROVOLT = 1e-6
-N_SHOWN = 8
-N_LISTED = 40
 EXCERPT = (8.0, 14.0)
 
 
@@ -30,9 +26,12 @@ def study_page(results: Results, summary: dict[str, Any]) -> Page:
     sections = [_answer(results, summary), _data(results)]
     if results.found:
         sections += [_where(results), _when(results)]
-    sections.append(_chance(results))
+    sections.append(chance(results))
     if results.found:
-        sections += [_unique(results), _discoveries(results, summary)]
+        sections.append(unique(results))
+    sections.append(beside(results))
+    if results.found:
+        sections.append(discoveries(results, summary))
     sections += [_recordings(results), _method(results, summary)]
     return Page(
         title=f"{results.study.name}: which features of the model does the brain follow?",
@@ -122,7 +121,7 @@ def _excerpt(results: Results) -> Any:
     design = results.designs[0]
     # Trials stand in the order of hearing, which need not be the configuration's.
     trial = next(item for item in design.trials if item.name == stimulus.name)
-    names = _shown(results)
+    names = shown(results)
     columns = [design.features.index(name) for name in names]
     spikes = trial.x.select(np.array(columns))
     channel = int(results.test.z[columns[0]].argmax())
@@ -132,7 +131,7 @@ def _excerpt(results: Results) -> Any:
         envelope=Strand("envelope", acoustics.axis.times, acoustics.block(0, 1)[:, 0]),
         features=Strand("features", trial.axis.times, spikes.block(0, len(columns)), labels),
         response=Strand(f"{design.channels[channel]} (µV)", trial.axis.times, trial.y[:, channel] / MICROVOLT),
-        highlighted=_planted_names(results),
+        highlighted=planted_names(results),
         window=_window(float(trial.axis.times[0]), float(trial.axis.times[-1])),
     )
 
@@ -144,20 +143,8 @@ def _window(first: float, last: float) -> tuple[float, float]:
     return start, min(start + length, last)
 
 
-def _shown(results: Results) -> list[str]:
-    """Name the features that figures show: the planted ones, then the strongest others."""
-    planted = [row["candidate"] for row in results.verdict["planted"]] if results.verdict else []
-    order = np.argsort(-results.test.z.max(axis=1))
-    strongest = [row["feature"] for row in results.found] or [results.test.features[i] for i in order]
-    return list(dict.fromkeys([*planted, *strongest]))[:N_SHOWN]
-
-
-def _planted_names(results: Results) -> list[str]:
-    return [row["feature"] for row in results.verdict["planted"]] if results.verdict else []
-
-
 def _where(results: Results) -> Section:
-    names, test = _shown(results), results.test
+    names, test = shown(results), results.test
     rows = [test.features.index(name) for name in names]
     over = {row["candidate"]: row["sensors"] for row in results.verdict["planted"]} if results.verdict else {}
     figure = score_topomaps(
@@ -177,7 +164,7 @@ def _where(results: Results) -> Section:
 
 
 def _when(results: Results) -> Section:
-    names, test = _shown(results), results.test
+    names, test = shown(results), results.test
     rows = [test.features.index(name) for name in names]
     truth = {row["candidate"]: row for row in results.verdict["planted"]} if results.verdict else {}
     best = [
@@ -200,88 +187,6 @@ def _when(results: Results) -> Section:
         "sound came first."
     )
     return Section("When", (Picture(figure, alt, caption),))
-
-
-def _chance(results: Results) -> Section:
-    test, names = results.test, _shown(results)
-    shown = {results.original_names[name]: float(test.z[test.features.index(name)].max()) for name in names}
-    threshold = float(np.quantile(test.maxima, 1 - results.level, method="higher"))
-    figure = null_histogram(
-        test.maxima, threshold=threshold, observed=shown, highlighted=_planted_names(results), alpha=results.level
-    )
-    text = (
-        f"Null: {test.scheme}, {test.n_permutations} permutations, penalties chosen anew in each. {test.assumption} "
-        f"{' '.join(test.notes)}\n\n"
-        f"Correction: {test.correction}. The data's own arrangement counts as one of the permutations, so no p-value "
-        f"is below {1 / (1 + test.n_permutations):.4f}.\n\n"
-        f"False-discovery rate (Benjamini-Hochberg over all pairs of feature and sensor, at {results.level:g}): "
-        f"{_n_within(test, results.level)} features. {test.tail_note}"
-    )
-    alt = "Histogram of the largest statistic of each permutation, and below it the features' statistics."
-    blocks: list[Any] = [Text(text), Picture(figure, alt, "What chance alone reaches, and where the features stand.")]
-    decoys = [i for i, name in enumerate(test.features) if results.original_names[name].startswith("decoy")]
-    if decoys:
-        blocks.append(_decoy_picture(test.p[decoys]))
-    return Section("Is it more than chance?", tuple(blocks))
-
-
-def _n_within(test: NullTest, level: float) -> int:
-    return int((np.asarray(test.q).min(axis=1) <= level).sum())
-
-
-def _decoy_picture(p: np.ndarray) -> Picture:
-    # One sensor per decoy, in turn: neighbouring sensors share their noise.
-    one_each = p[np.arange(len(p)), (7 * np.arange(len(p))) % p.shape[1]]
-    alt = "Sorted p-values of decoys against the uniform law, inside its band."
-    caption = "Uncorrected p-values of the decoys, one sensor each: uniform, as they must be without an effect."
-    return Picture(p_uniformity(one_each), alt, caption)
-
-
-def _unique(results: Results) -> Section:
-    parts, test = results.all("unique"), results.test
-    names = parts[0].meta["features"]
-    best = [int(test.z[test.features.index(name)].argmax()) for name in names]
-    scores = np.array([part.arrays["unique"][np.arange(len(names)), best] for part in parts]).T
-    labels = [results.original_names[name] for name in names]
-    figure = contribution_ranking(scores, names=labels, highlighted=_planted_names(results))
-    text = (
-        f"What is lost in held-out r, at each feature's best sensor, when it alone is left out of a joint model with "
-        f"{parts[0].meta['baselines']} acoustic features and the {len(names)} strongest discoveries. "
-        "A feature that merely rises and falls with another adds little."
-    )
-    alt = "Ranking of the discoveries by unique contribution, one mark per listener."
-    return Section(
-        "Is it the feature itself?", (Text(text), Picture(figure, alt, "Unique contribution of each discovery."))
-    )
-
-
-def _discoveries(results: Results, summary: dict[str, Any]) -> Section:
-    planted = set(_planted_names(results))
-    rows = tuple(
-        {**row, "planted": row["feature"] in planted, "latency_ms": _milliseconds(row["latency"])}
-        for row in summary["found"][:N_LISTED]
-    )
-    columns = (
-        Column("feature", "Feature"),
-        Column("channel", "Best sensor"),
-        Column("n_channels", "Significant sensors", kind="integer"),
-        Column("r", "Held-out r", kind="number"),
-        Column("z", "Studentised", kind="number", digits=1),
-        Column("p_corrected", "Corrected p", kind="p", n_permutations=results.test.n_permutations),
-        Column("latency_ms", "Peak", unit="ms", kind="number", digits=0),
-    )
-    rest = len(summary["found"]) - len(rows)
-    note = (
-        "A dash instead of a peak: the response has none inside the window. A peak before 0 ms: the feature comes "
-        "after one that the brain follows."
-    )
-    note += f" {rest} more in summary.json." if rest > 0 else ""
-    emphasise = "planted" if planted else ""
-    return Section("All discoveries", (Table(rows, columns, note=note, emphasise=emphasise),))
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else 1000 * seconds
 
 
 def _recordings(results: Results) -> Section:

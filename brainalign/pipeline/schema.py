@@ -164,6 +164,7 @@ class ModelPart(Part):
 
 
 NullName = Literal["auto", "pairing", "circular-shift", "phase", "blocks"]
+ControlName = Literal["acoustic", "untrained", "random-sae", "neurons", "matched"]
 
 
 class TestPart(Part):
@@ -179,6 +180,16 @@ class TestPart(Part):
     n_permutations: int = Field(300, ge=19, description="Surrogates besides the data itself.")
     level: float = Field(0.05, gt=0, lt=1, description="Family-wise error level.")
     n_candidates: int = Field(40, ge=1, description="Largest number of found features in the joint model.")
+    controls: tuple[ControlName, ...] = Field(
+        ("acoustic", "untrained", "random-sae", "neurons", "matched"),
+        description="What the best feature is compared with; needs six stories and two listeners.",
+    )
+
+    @model_validator(mode="after")
+    def _controls_differ(self) -> TestPart:
+        if twice := _twice(self.controls):
+            raise ValueError(f"name each control once: {twice!r} is named twice")
+        return self
 
     @model_validator(mode="after")
     def _level_can_be_reached(self) -> TestPart:

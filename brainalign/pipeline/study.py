@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brainalign.core.errors import MissingFile, UnreadableFile
+from brainalign.pipeline.beside import ControlLayout
 from brainalign.pipeline.outputs import write_outputs
 from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.reading import read_config, read_value
@@ -22,7 +23,7 @@ from brainalign.pipeline.schema import (
     SyntheticStimuli,
 )
 from brainalign.pipeline.stage import Task
-from brainalign.pipeline.stages import listening, modelling, sound, verdict
+from brainalign.pipeline.stages import listening, modelling, people, sound, verdict
 
 __all__ = ["AnyStudy", "Study", "demo_config", "lay_out", "load_study", "with_companions", "write_outputs"]
 
@@ -129,6 +130,7 @@ class _Layout:
         for subject in self.subjects:
             yield from self._listener(subject)
         yield from self._models()
+        yield from ControlLayout(self.config, self.stimuli, self.subjects, *self._encoding()).tasks()
         if self.truth:
             yield from self._verdict()
 
@@ -155,7 +157,8 @@ class _Layout:
             raise MissingFile("the configuration names a file that does not exist", got=whole, fix="correct the path")
         return whole
 
-    def _coded(self, prefix: str, name: str) -> Iterator[Task]:
+    def _encoding(self) -> tuple[dict[str, Any], tuple[Path, ...]]:
+        """Return the encoder's settings and its local folder, if it has one."""
         part = self.config.encoder
         local = (self.base / part.source,) if (self.base / part.source).is_dir() else ()
         settings = {
@@ -163,7 +166,12 @@ class _Layout:
             "layer": part.layer,
             "revision": part.revision,
             "seed": self.config.seed,
+            "twin": False,
         }
+        return settings, local
+
+    def _coded(self, prefix: str, name: str) -> Iterator[Task]:
+        settings, local = self._encoding()
         heard = {"stimulus": f"{prefix}stimulus[{name}]"}
         yield self._task(f"{prefix}frames", name, sound.ENCODE, settings, heard, files=local)
         inputs = {"coder": "coder", "frames": f"{prefix}frames[{name}]"}
@@ -241,6 +249,9 @@ class _Layout:
         yield Task("test", modelling.TEST, settings={"seed": seed}, inputs={**nulls, "choice": "null-choice"})
         found = {"test": "test", "maps": self._all("map", self.subjects)}
         yield Task("findings", modelling.FIND, settings={"level": test.level}, inputs=found)
+        if len(self.subjects) >= people.FEWEST:
+            yield Task("population", people.GENERALISE, settings={"seed": seed}, inputs={"maps": found["maps"]})
+            yield Task("ceiling", people.CEILING, settings={"seed": seed}, inputs={"designs": designs})
         for subject in self.subjects:
             joint = {"stimuli": self.stimuli, "n_candidates": test.n_candidates, "n_folds": model.n_folds}
             features = {"findings": "findings", "acoustics": self._all("acoustics", self.stimuli)}

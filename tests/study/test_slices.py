@@ -13,9 +13,9 @@ from tests.study.worlds import kind
 
 JUDGED = {"findings", "unique", "verdict"}
 TESTED = {"null", "test"} | JUDGED
-FITTED = {"map"} | TESTED
+FITTED = {"map", "population"} | TESTED
 DRAWN = {"surrogates"} | TESTED
-ALIGNED = {"design", "null-choice", "surrogates"} | FITTED
+ALIGNED = {"design", "null-choice", "surrogates", "ceiling"} | FITTED
 CLEANED = {"clean", "quality"} | ALIGNED
 RECORDED = {"recording"} | CLEANED
 PLANTED = {"planting"} | RECORDED
@@ -70,6 +70,7 @@ STRUCTURE = {
     "listeners.n_listeners",
     "listeners.decoys",
     "listeners.recordings",
+    "test.controls",
 }
 
 
@@ -181,3 +182,40 @@ def test_the_written_configuration_reads_back_to_the_same_study(tmp_path):
     text = yaml.safe_dump(study.config.model_dump(mode="json"), sort_keys=False)
     (tmp_path / "again.yaml").write_text(text)
     assert load_study(tmp_path / "again.yaml", {}).plan.keys == study.plan.keys
+
+
+SIX = {"stimuli.n_trials": 6}
+CONTROLS = ("acoustic", "untrained", "random-sae", "neurons", "matched")
+
+
+def test_controls_need_six_stories_and_two_listeners():
+    assert "beside" not in keys_of()
+    assert "beside" in keys_of(**SIX)
+    assert "beside" not in keys_of(**SIX, **{"test.controls": []})
+
+
+def test_a_control_adds_its_own_tasks_and_leaves_the_others_as_they_are():
+    every, one = keys_of(**SIX), keys_of(**SIX, **{"test.controls": ["neurons"]})
+    assert {name for name in one if every[name] != one[name]} == {"beside"}
+    assert {kind(name) for name in every.keys() - one.keys()} == {
+        *("random-coder", "matched-coder", "twin-frames", "twin-coder", "control-codes", "halves"),
+    }
+    halves = {name for name in one if kind(name) == "halves"}
+    assert halves == {f"halves[{which}-{subject}]" for which in ("claim", "neurons") for subject in ("01", "02")}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "tasks"),
+    [
+        ("model.penalties", [1.0], {"halves", "beside"}),
+        ("sae.k", 9, {"random-coder", "matched-coder", "twin-coder", "control-codes", "halves", "beside"}),
+        ("cleaning.low", 0.5, {"halves", "beside"}),
+        ("test.level", 0.1, set()),
+        ("encoder.layer", 2, {"twin-frames", "random-coder", "matched-coder", "twin-coder", "control-codes", "halves",
+                              "beside"}),
+    ],
+)  # fmt: skip
+def test_an_option_changes_exactly_the_controls_that_depend_on_it(option, value, tasks):
+    before, after = keys_of(**SIX), keys_of(**SIX, **{option: value})
+    controls = {"twin-frames", "random-coder", "matched-coder", "twin-coder", "control-codes", "halves", "beside"}
+    assert changed(before, after) & controls == tasks

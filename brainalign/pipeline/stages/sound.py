@@ -31,14 +31,17 @@ def read_sound(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress:
 
 
 def encode(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Run one sound through the encoder, at the encoder's rate, and keep one layer's frames."""
+    """Run one sound through the encoder, or its untrained twin, at its rate, and keep one layer's frames."""
     from brainalign.audio.read import resample_audio
     from brainalign.encoders.hugging import load_encoder
+    from brainalign.encoders.twin import untrained_twin
 
     stimulus, layer = Stimulus.unpack(inputs["stimulus"]), settings["layer"]
     with tempfile.TemporaryDirectory() as folder:
         source = _encoder_source(settings, files, Path(folder))
         encoder = load_encoder(source, revision=settings["revision"])
+        if settings["twin"] and settings["source"] != UNTRAINED:
+            encoder = untrained_twin(encoder, seed=child_seed(settings["seed"], "twin"))
         heard = resample_audio(stimulus, encoder.sample_rate)
         return encoder.encode(heard, [layer])[layer].pack()
 
@@ -47,7 +50,9 @@ def _encoder_source(settings: Any, files: tuple[Path, ...], folder: Path) -> str
     from brainalign.encoders.builtin import write_untrained_hubert
 
     if settings["source"] == UNTRAINED:
-        return write_untrained_hubert(folder / UNTRAINED, seed=child_seed(settings["seed"], "encoder"))
+        # The built-in model has learnt nothing itself: its twin is another draw.
+        name = "twin" if settings["twin"] else "encoder"
+        return write_untrained_hubert(folder / UNTRAINED, seed=child_seed(settings["seed"], name))
     return files[0] if files else settings["source"]
 
 
@@ -89,7 +94,8 @@ def code(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) 
     from brainalign.sae.apply import apply_sae
     from brainalign.sae.coder import SparseCoder
 
-    return apply_sae(SparseCoder.unpack(inputs["coder"]), Trajectory.unpack(inputs["frames"])).pack()
+    coder, frames = SparseCoder.unpack(inputs["coder"]), Trajectory.unpack(inputs["frames"])
+    return apply_sae(coder, frames, prefix=settings.get("prefix", "sae-")).pack()
 
 
 def describe_sound(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
@@ -102,7 +108,7 @@ def describe_sound(settings: Any, inputs: Any, *, files: tuple[Path, ...], progr
 
 SYNTHESISE = Stage("synthesise", 1, synthesise)
 READ_SOUND = Stage("read-sound", 1, read_sound)
-ENCODE = Stage("encode", 1, encode)
+ENCODE = Stage("encode", 2, encode)
 TRAIN_SAE = Stage("train-sae", 1, train_coder)
 LOAD_SAE = Stage("load-sae", 1, load_coder)
 MEASURE_SAE = Stage("measure-sae", 1, measure_coder)
