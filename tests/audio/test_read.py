@@ -68,8 +68,11 @@ def test_an_empty_file_is_refused(tmp_path):
 def test_samples_that_are_not_finite_are_refused(tmp_path):
     samples = np.zeros(100, dtype=np.float32)
     samples[7] = np.nan
-    with pytest.raises(NotFinite, match=r"waveform of 'holes'[\s\S]*1 of 100, the first at \(7,\)"):
+    with pytest.raises(NotFinite, match=r"waveform of 'holes'[\s\S]*holes.wav: the first at sample 7"):
         read_audio(_write(tmp_path / "holes.wav", samples))
+    # Also on the way to another rate, where one NaN would spread over its neighbours.
+    with pytest.raises(NotFinite, match="the first at sample 7"):
+        read_audio(tmp_path / "holes.wav", rate=8000)
 
 
 def _tone(rate, seconds, hertz=440.0):
