@@ -46,6 +46,10 @@ class NullSummary:
         return Tails(self.histogram, self.beyond, len(self.maxima) - 1, self.together)
 
 
+# Along which axis features stand.
+_STACKED = {"observed": 0, "mean": 0, "sd": 0, "p": 0, "maxima": 1, "beyond": 0}
+
+
 def summarise(groups: Iterable[np.ndarray]) -> NullSummary:
     """Summarise nulls that come one feature at a time.
 
@@ -60,7 +64,8 @@ def summarise(groups: Iterable[np.ndarray]) -> NullSummary:
 
 def _summarise_one(group: np.ndarray) -> NullSummary:
     mean, sd, tails = group[1:].mean(axis=0), group[1:].std(axis=0), look(group[1:])
-    observed, p, maxima = group[0], permutation_p(group), studentised(group).max(axis=1)
+    # A copy: a view of row 0 would keep every surrogate of every feature in memory.
+    observed, p, maxima = group[0].copy(), permutation_p(group), studentised(group).max(axis=1)
     return NullSummary(
         observed[None], mean[None], sd[None], p[None], maxima[:, None], tails.histogram, tails.beyond, tails.together
     )
@@ -98,12 +103,15 @@ def permutation_p(group: np.ndarray) -> np.ndarray:
 
 
 def join(summaries: Iterable[NullSummary]) -> NullSummary:
-    """Put summaries of successive blocks of features together."""
-    parts = list(summaries)
-    stacked = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("observed", "mean", "sd", "p", "beyond")
-    }
-    maxima = np.concatenate([part.maxima for part in parts], axis=1)
-    summed = {name: np.sum([getattr(part, name) for part in parts], axis=0) for name in ("histogram", "together")}
-    return NullSummary(**stacked, **summed, maxima=maxima)
+    """Put summaries of successive blocks of features together.
+
+    They are taken one at a time: what adds up over features is added up, and not kept of each.
+    """
+    kept: dict[str, list[np.ndarray]] = {name: [] for name in _STACKED}
+    summed: dict[str, np.ndarray] = {}
+    for part in summaries:
+        for name, values in kept.items():
+            values.append(getattr(part, name))
+        summed = {name: getattr(part, name) + summed.get(name, 0) for name in ("histogram", "together")}
+    stacked = {name: np.concatenate(values, axis=_STACKED[name]) for name, values in kept.items()}
+    return NullSummary(**stacked, **summed)
