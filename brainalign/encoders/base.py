@@ -1,9 +1,8 @@
-"""What is an encoder, and which kinds are known? One protocol, one registry, one call."""
+"""What is an encoder? One protocol and one call; the types that are known are in `families`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -40,35 +39,6 @@ class Encoder(Protocol):
     def encode(self, stimulus: Stimulus, layers: Sequence[int]) -> dict[int, Trajectory]:
         """Return hidden states by number: 0 goes into block 1, ``k`` comes out of block ``k``."""
         ...
-
-
-@dataclass(frozen=True)
-class Family:
-    """Where the parts of one model type are found.
-
-    Parameters
-    ----------
-    blocks
-        Attribute path from the model to its list of transformer blocks.
-    kernels, strides
-        Names of the config's entries for the convolutional front end.
-    max_seconds
-        Longest sound to run in one pass; longer ones run in windows.
-    """
-
-    blocks: str = "encoder.layers"
-    kernels: str = "conv_kernel"
-    strides: str = "conv_stride"
-    max_seconds: float = 120.0
-
-
-ENCODERS: dict[str, Family] = {
-    "wav2vec2": Family(),
-    "hubert": Family(),
-    "data2vec-audio": Family(),
-    # WavLM's position bias is a frames-by-frames matrix per head: 120 s would take gigabytes.
-    "wavlm": Family(max_seconds=40.0),
-}
 
 
 def encode(stimulus: Stimulus, source: Encoder | Path | str, *, layer: int) -> Trajectory:

@@ -9,14 +9,16 @@ nothing; the model itself is never cut.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Site:
     module
         The module to listen to.
     end
-        ``"input"`` for its first argument, ``"output"`` for what it returns (the first of them
-        where it returns several).
+        ``"input"`` for its first argument, ``"output"`` for what it returns.
+    part
+        Which of them, where it returns several.
     """
 
     module: nn.Module
     end: Literal["input", "output"] = "output"
+    part: int = 0
 
 
 class _AllSeen(Exception):
@@ -41,35 +45,34 @@ class _AllSeen(Exception):
 
 
 @contextmanager
-def captured(sites: Mapping[int, Site], *, stop: bool = True) -> Iterator[dict[int, Tensor]]:
+def captured(sites: Mapping[Key, Site], *, stop: bool = True) -> Iterator[dict[Key, Tensor]]:
     """Capture tensors at some sites while the body runs the model.
 
     Parameters
     ----------
     sites
-        Where to listen, by a number of the caller's choice (the hidden state's).
+        Where to listen, by a number or name of the caller's choice.
     stop
         Leave the body as soon as every site has been seen once.
 
     Yields
     ------
     dict
-        Filled by the forward pass: site number -> tensor, detached, in the model's own shape.
+        Filled by the forward pass: number or name -> tensor, detached, in the model's own shape.
 
     Notes
     -----
     The hooks are removed however the body ends. They hear only the thread that set them, so
     that two threads may share a model.
     """
-    found: dict[int, Tensor] = {}
+    found: dict[Key, Tensor] = {}
     signal = _AllSeen()
 
     handles: list[RemovableHandle] = []
     try:
-        for number, site in sites.items():
-            handles.append(
-                _listen(site, partial(_keep, found, number, limit=len(sites) if stop else None, signal=signal))
-            )
+        for key, site in sites.items():
+            keep = partial(_keep, found, key, site.part, limit=len(sites) if stop else None, signal=signal)
+            handles.append(_listen(site, keep))
         yield found
     except _AllSeen as seen:
         # Another capture around this one stops the pass with a signal of its own.
@@ -80,10 +83,10 @@ def captured(sites: Mapping[int, Site], *, stop: bool = True) -> Iterator[dict[i
             handle.remove()
 
 
-def _keep(found: dict[int, Tensor], number: int, value: Any, *, limit: int | None, signal: _AllSeen) -> None:
-    """Note what a site gave (the first of several outputs), and stop the pass after the last one."""
-    tensor = value[0] if isinstance(value, (tuple, list)) else value
-    found[number] = tensor.detach()
+def _keep(found: dict[Key, Tensor], key: Key, part: int, value: Any, *, limit: int | None, signal: _AllSeen) -> None:
+    """Note what a site gave (one of several outputs), and stop the pass after the last one."""
+    tensor = value if isinstance(value, Tensor) else value[part]
+    found[key] = tensor.detach()
     if len(found) == limit:
         raise signal
 

@@ -11,8 +11,8 @@ import transformers
 from brainalign.core.errors import GridMismatch, MissingFile, UnknownName, UnreadableFile, ValueProblem
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.time import TimeAxis
-from brainalign.encoders.base import ENCODERS
 from brainalign.encoders.builtin import PREPROCESSOR, SETTINGS
+from brainalign.encoders.families import ENCODERS
 from brainalign.encoders.hugging import load_encoder
 
 SMALL = {key: value for key, value in SETTINGS.items() if key not in ("architectures", "model_type")}
@@ -67,7 +67,7 @@ def test_normalisation_is_that_of_the_feature_extractor(tmp_path, sound):
     with torch.inference_mode():
         theirs = model(inputs, output_hidden_states=True).hidden_states[1][0].numpy()
     loaded = load_encoder(tmp_path)
-    assert loaded.normalise
+    assert loaded.inputs.normalise
     np.testing.assert_allclose(loaded.encode(stimulus, [1])[1].values, theirs, atol=1e-4)
 
 
@@ -196,10 +196,10 @@ def test_a_hub_model_goes_by_its_name_and_commit(untrained, sound, monkeypatch):
         return found
 
     whole = transformers.AutoModel.from_pretrained
-    monkeypatch.setattr("brainalign.encoders.hugging.cached_file", cached)
-    monkeypatch.setattr("brainalign.encoders.hugging.AutoConfig.from_pretrained", config)
+    monkeypatch.setattr("brainalign.encoders.checkpoint.cached_file", cached)
+    monkeypatch.setattr("brainalign.encoders.checkpoint.AutoConfig.from_pretrained", config)
     monkeypatch.setattr(
-        "brainalign.encoders.hugging.AutoModel.from_pretrained", lambda where, **kw: whole(untrained, **kw)
+        "brainalign.encoders.checkpoint.AutoModel.from_pretrained", lambda where, **kw: whole(untrained, **kw)
     )
     loaded = load_encoder("some/hubert", revision="v1")
     assert asked[0] == ("some/hubert", "config.json", "v1")

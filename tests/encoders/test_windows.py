@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from brainalign.core.errors import ValueProblem
 from brainalign.encoders.frames import clock_of_convolutions
 from brainalign.encoders.hugging import load_encoder
-from brainalign.encoders.windows import Windowing, plan_windows
+from brainalign.encoders.windows import OnePass, Windowing, longest_windowing, plan_windows
 
 CLOCK = clock_of_convolutions((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 16_000)
 SHORT = Windowing(max_seconds=8, seam_seconds=2)
@@ -66,3 +66,28 @@ def test_seams_that_are_too_short_are_refused():
         Windowing(max_seconds=30, seam_seconds=1)
     with pytest.raises(ValueProblem, match="at least three seams long"):
         Windowing(max_seconds=5, seam_seconds=2)
+
+
+def test_the_longest_windows_that_a_model_can_run():
+    """Whisper's 30 s, AST's 10.1 s with shorter seams, a model of 1.2 s never cut, and a type's own limit."""
+    mel = clock_of_convolutions((399, 3, 3), (160, 1, 2), 16_000, paddings=(199, 1, 1))
+    patches = clock_of_convolutions((400, 16), (160, 10), 16_000)
+    assert longest_windowing(mel, max_seconds=120, n_most=1500) == Windowing(30.0, 4.0)
+    assert longest_windowing(patches, max_seconds=120, n_most=101) == Windowing(10.1, 2.0)
+    assert longest_windowing(patches, max_seconds=120, n_most=12) == OnePass(12)
+    assert longest_windowing(CLOCK, max_seconds=40, n_most=None) == Windowing(40, 4.0)
+    assert len(plan_windows(161_599, patches, windowing=Windowing(10.1, 2.0))) == 1
+    assert len(plan_windows(164_400, patches, windowing=Windowing(10.1, 2.0))) == 2
+
+
+@given(st.integers(1, 16_000 * 100), st.sampled_from([Windowing(30, 4), Windowing(8, 2)]))
+def test_kept_frames_tile_the_sound_under_padding_too(n_samples, windowing):
+    clock = clock_of_convolutions((399, 3, 3), (160, 1, 2), 16_000, paddings=(199, 1, 1))
+    windows = plan_windows(n_samples, clock, windowing=windowing)
+    frames = [i for w in windows for i in range(w.keep_start, w.keep_stop)]
+    assert frames == list(range(clock.n_frames(n_samples)))
+    for window in windows:
+        samples = window.samples(clock, n_samples)
+        assert samples.start == 320 * window.start
+        # All that the last kept frame sees, or all there is.
+        assert samples.stop >= min(n_samples, clock.reach(window.keep_stop - 1))
