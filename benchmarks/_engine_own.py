@@ -17,7 +17,7 @@ from brainalign.encoding.massunivariate import LagModel, feature_maps, rotated_s
 from brainalign.encoding.memory import Compute
 from brainalign.encoding.multivariate import fit_encoding, fit_fixed
 from brainalign.encoding.penalty import Regulariser, to_mne, to_mtrf
-from brainalign.mapping import null_summary
+from brainalign.mapping import Surrogates, null_summary
 from brainalign.stats.sequential import sequential_p
 
 KEPT_ROTATIONS = 3
@@ -141,7 +141,7 @@ def whole(
         "penalties": penalties, "n_folds": _folds(design), "model": model, "compute": compute,
     }  # fmt: skip
     if stop is None:
-        summary = null_summary([design], [shifts], **settings)
+        summary = null_summary([design], [Surrogates("circular-shift", shifts, "drawn for the benchmark")], **settings)
         return Outcome({"r": summary.observed, "p": summary.p})
     observed, p = [], []
     for one in rotated_scores(design, shifts, **settings, stop_hopeless=stop):
