@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from brainalign.__about__ import __version__ as __version__
+    from brainalign.api import acoustic as acoustic
     from brainalign.api import align as align
     from brainalign.api import clean as clean
     from brainalign.api import encode as encode
     from brainalign.api import feature_maps as feature_maps
+    from brainalign.api import load_encoder as load_encoder
     from brainalign.api import load_sae as load_sae
     from brainalign.api import read_audio as read_audio
     from brainalign.api import read_eeg as read_eeg
@@ -47,11 +49,13 @@ _HOMES = {
     "TRF": "brainalign.estimators.trf",
     "TimeAxis": "brainalign.core.time",
     "Trajectory": "brainalign.core.trajectory",
+    "acoustic": "brainalign.api",
     "align": "brainalign.api",
     "clean": "brainalign.api",
     "encode": "brainalign.api",
     "feature_maps": "brainalign.api",
     "load": "brainalign.core.saving",
+    "load_encoder": "brainalign.api",
     "load_sae": "brainalign.api",
     "read_audio": "brainalign.api",
     "read_eeg": "brainalign.api",

@@ -19,12 +19,13 @@ from brainalign.core.errors import ValueProblem
 from brainalign.core.recording import Recording
 from brainalign.core.result import EncodingResult, NullTest
 from brainalign.core.stimulus import Stimulus
-from brainalign.core.time import Number
+from brainalign.core.time import Number, TimeAxis
 from brainalign.core.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from brainalign.encoders.hugging import HuggingEncoder
     from brainalign.sae.coder import SparseCoder
 
 MICROVOLT = 1e-6
@@ -38,7 +39,30 @@ def read_audio(path: str | Path, *, name: str | None = None, rate: Number | None
     return read(path, name=name, rate=rate)
 
 
-def encode(stimulus: Stimulus, source: Any, *, layer: int) -> Trajectory:
+def load_encoder(
+    source: str | Path, *, revision: str | None = None, device: str = "cpu", past_seconds: float | None = None
+) -> HuggingEncoder:
+    """Load an audio model once, to encode many sounds with it (see docs/encoders.md).
+
+    Parameters
+    ----------
+    source
+        A hub id such as ``"facebook/hubert-base-ls960"``, or a local folder.
+    revision
+        Branch, tag or commit of a hub model.
+    device
+        ``"cpu"``, ``"cuda"``, ...
+    past_seconds
+        Let every frame hear only so much of its past; left out, the sound on both sides.
+    """
+    from brainalign.encoders.causal import Causal
+    from brainalign.encoders.hugging import load_encoder as load
+
+    windowing = None if past_seconds is None else Causal(past_seconds)
+    return load(source, revision=revision, device=device, windowing=windowing)
+
+
+def encode(stimulus: Stimulus, source: Any, *, layer: int, site: str = "residual") -> Trajectory:
     """Run a sound through an audio model and keep one layer.
 
     Parameters
@@ -46,15 +70,37 @@ def encode(stimulus: Stimulus, source: Any, *, layer: int) -> Trajectory:
     stimulus
         The sound; it is resampled to the model's rate.
     source
-        A hub id such as ``"facebook/hubert-base-ls960"``, a local folder, or a loaded encoder.
+        A hub id such as ``"facebook/hubert-base-ls960"``, a local folder, or a loaded encoder (see `load_encoder`).
     layer
         Hidden state: 0 is the convolutional front end's output, k the output of block k.
+    site
+        Where in the block: ``"residual"``, ``"mlp"``, ``"attention"``, ``"heads"``, ``"front"``, ``"final"``.
     """
     from brainalign.audio.read import resample_audio
-    from brainalign.encoders.hugging import load_encoder
 
     encoder = load_encoder(source) if isinstance(source, (str, Path)) else source
-    return encoder.encode(resample_audio(stimulus, encoder.sample_rate), [layer])[layer]
+    return encoder.encode(resample_audio(stimulus, encoder.sample_rate), [layer], site=site)[layer]
+
+
+def acoustic(
+    stimulus: Stimulus, names: Sequence[str] = ("gammatone-8",), *, axis: TimeAxis | None = None
+) -> Trajectory:
+    """Describe a sound by what the ear hears of it: envelopes, spectra, onsets, pitch (see docs/acoustics.md).
+
+    Parameters
+    ----------
+    stimulus
+        The sound.
+    names
+        Such as ``"envelope"``, ``"gammatone-8"``, ``"gammatone-8-edges"``, ``"mel-32"``, ``"pitch"``.
+    axis
+        The clock to be sampled on, a model's frames for example (``trajectory.axis``); 100 Hz from 0 on if left out.
+    """
+    from brainalign.audio.acoustic import acoustic as describe
+
+    if axis is None:
+        axis = TimeAxis(100, int(stimulus.axis.duration * 100), stimulus.axis.t0)
+    return describe(stimulus, names, axis=axis)
 
 
 def load_sae(path: str | Path, *, layer: int | None = None) -> SparseCoder:
@@ -156,7 +202,7 @@ def feature_maps(
     *,
     n_permutations: int = 0,
     seed: int = 0,
-    null: str = mapping.AUTO,
+    scheme: str = mapping.AUTO,
     penalties: Sequence[float] | None = None,
     n_folds: int = N_FOLDS,
 ) -> Maps:
@@ -170,10 +216,11 @@ def feature_maps(
         Surrogates besides the data; 0 for no test.
     seed
         Of the surrogates.
-    null
-        ``"auto"``: whole stories paired anew where there are at least eight, circular shifts within trials
-        otherwise. Or one by name: ``"pairing"``, ``"circular-shift"``, ``"phase"``, ``"blocks"``. Data
-        that cannot bear it are refused; what casts doubt stands in the test's ``notes``.
+    scheme
+        What the data is tested against. ``"auto"``: whole stories paired anew where there are at
+        least eight, circular shifts within trials otherwise. Or one by name: ``"pairing"``,
+        ``"circular-shift"``, ``"phase"``, ``"blocks"``. Data that cannot bear it are refused; what
+        casts doubt stands in the test's ``notes``.
     penalties
         Candidates, relative to a feature's own variance; chosen inside the training trials.
     n_folds
@@ -193,8 +240,8 @@ def feature_maps(
     results = tuple(fit(design, penalties=grid, n_folds=n_folds) for design in listeners)
     if not n_permutations:
         return Maps(results, None)
-    key, reason = mapping.choose_null(listeners, null=null)
-    surrogates = mapping.draw_group(listeners, null=key, n_permutations=n_permutations, seed=seed)
+    key, reason = mapping.choose_null(listeners, scheme=scheme)
+    surrogates = mapping.draw_group(listeners, scheme=key, n_permutations=n_permutations, seed=seed)
     summary = mapping.null_summary(listeners, surrogates, penalties=grid, n_folds=n_folds)
     return Maps(results, mapping.null_test(listeners[0], [summary], surrogates=surrogates, seed=seed, reason=reason))
 

@@ -43,7 +43,7 @@ class Surrogates:
 
     Attributes
     ----------
-    null
+    scheme
         The family, by its key.
     values
         As the family draws them, ``(1 + n_permutations, ...)``; row 0 is the data.
@@ -55,30 +55,30 @@ class Surrogates:
         Whose they are.
     """
 
-    null: str
+    scheme: str
     values: np.ndarray
     note: str
     doubts: tuple[str, ...] = ()
     subject: str = ""
 
 
-def choose_null(designs: Sequence[Design], *, null: str = AUTO) -> tuple[str, str]:
+def choose_null(designs: Sequence[Design], *, scheme: str = AUTO) -> tuple[str, str]:
     """Return which null to test a group against, and a sentence that says why.
 
     Parameters
     ----------
     designs
         One per listener.
-    null
+    scheme
         ``"auto"``: re-pairing of whole stories where there are at least eight, circular shifts within
         trials otherwise. Or a family's key (`brainalign.stats.nulls.registry`).
     """
-    if null == AUTO:
+    if scheme == AUTO:
         return default_family(designs)
-    return get_family(null).key, f"{get_family(null).name.capitalize()}, as asked for."
+    return get_family(scheme).key, f"{get_family(scheme).name.capitalize()}, as asked for."
 
 
-def draw_surrogates(design: Design, *, null: str, n_permutations: int, seed: int, n_listeners: int = 1) -> Surrogates:
+def draw_surrogates(design: Design, *, scheme: str, n_permutations: int, seed: int, n_listeners: int = 1) -> Surrogates:
     """Draw one listener's surrogates, if the data bear the null.
 
     Listeners of different ``subject`` get different ones from one seed. Trials of one story are treated
@@ -88,28 +88,28 @@ def draw_surrogates(design: Design, *, null: str, n_permutations: int, seed: int
     ----------
     design
         One listener's.
-    null
+    scheme
         A family's key.
     n_permutations, seed
         Surrogates besides the data, and the parent of the listener's generator.
     n_listeners
         How many are tested together; one alone may have all there are, each once.
     """
-    family, found = get_family(null), support(design, null)
+    family, found = get_family(scheme), support(design, scheme)
     who = f"listener {design.subject}" if design.subject else "this listener"
     if not found.ok:
         instead = (
-            f"use the null {found.better!r}" if found.better else "record more or longer trials, or high-pass more"
+            f"use the scheme {found.better!r}" if found.better else "record more or longer trials, or high-pass more"
         )
         raise ValueProblem(f"the data of {who} cannot bear {family.name}", got=" ".join(found.reasons), fix=instead)
     draw = family.draw(design, n_permutations=n_permutations, seed=seed, n_listeners=n_listeners)
-    return Surrogates(null, draw.values, draw.note, found.reasons, design.subject)
+    return Surrogates(scheme, draw.values, draw.note, found.reasons, design.subject)
 
 
-def draw_group(designs: Sequence[Design], *, null: str, n_permutations: int, seed: int) -> tuple[Surrogates, ...]:
+def draw_group(designs: Sequence[Design], *, scheme: str, n_permutations: int, seed: int) -> tuple[Surrogates, ...]:
     """Draw every listener's surrogates (see `draw_surrogates`)."""
     return tuple(
-        draw_surrogates(item, null=null, n_permutations=n_permutations, seed=seed, n_listeners=len(designs))
+        draw_surrogates(item, scheme=scheme, n_permutations=n_permutations, seed=seed, n_listeners=len(designs))
         for item in designs
     )
 
@@ -153,7 +153,7 @@ def null_summary(
 
 
 def _one_null(surrogates: Sequence[Surrogates]) -> str:
-    kinds = {(item.null, len(item.values)) for item in surrogates}
+    kinds = {(item.scheme, len(item.values)) for item in surrogates}
     if len(kinds) != 1:
         raise ShapeMismatch(
             "all listeners must have equally many surrogates of one null", got=sorted(kinds), fix="draw them together"
@@ -271,7 +271,7 @@ def null_test(
         correction=CORRECTION,
         n_permutations=n_permutations,
         seed=seed,
-        provenance=design.provenance.then("null_test", null=family.key, n_permutations=n_permutations, seed=seed),
+        provenance=design.provenance.then("null_test", scheme=family.key, n_permutations=n_permutations, seed=seed),
         p_tail=tail.p,
         q=tail.q,
         tail_note=tail.note,

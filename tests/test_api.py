@@ -176,12 +176,36 @@ def test_from_files_to_maps(heard):
 
 
 def test_an_encoder_may_be_loaded_once_and_used_often(heard):
-    from brainalign.encoders.hugging import load_encoder
-
     folder, frames = heard
     stimulus = ba.read_audio(folder / "story-0.wav")
-    again = ba.encode(stimulus, load_encoder(folder / "encoder"), layer=1)
+    encoder = ba.load_encoder(folder / "encoder")
+    again = ba.encode(stimulus, encoder, layer=1)
     np.testing.assert_array_equal(again.block(0, 5), frames["story-0"].block(0, 5))
+    units = ba.encode(stimulus, encoder, layer=1, site="mlp")
+    assert units.n_features == 256
+    assert units.axis == again.axis
+
+
+def test_an_encoder_that_hears_the_past_alone_knows_nothing_of_the_future(heard):
+    stimulus = ba.read_audio(heard[0] / "story-0.wav")
+    encoder = ba.load_encoder(heard[0] / "encoder", past_seconds=1.0)
+    whole = ba.encode(stimulus, encoder, layer=1)
+    waveform = np.array(stimulus.waveform)
+    waveform[5 * 16_000 :] *= -0.5
+    other = ba.encode(replace(stimulus, waveform=waveform), encoder, layer=1)
+    before = int((whole.axis.times < 4.9).sum())
+    np.testing.assert_array_equal(whole.values[:before], other.values[:before])
+    assert not np.array_equal(whole.values, other.values)
+
+
+def test_a_sound_is_described_on_a_models_frames_or_at_a_hundred_hertz(heard):
+    folder, frames = heard
+    stimulus = ba.read_audio(folder / "story-0.wav")
+    beside = ba.acoustic(stimulus, ["envelope", "gammatone-8-edges"], axis=frames["story-0"].axis)
+    assert beside.n_features == 9
+    assert beside.axis == frames["story-0"].axis
+    alone = ba.acoustic(stimulus)
+    assert (alone.axis.rate, alone.axis.n) == (100, 2000)
 
 
 def test_sound_at_another_rate_comes_at_the_models_rate_of_frames(heard):

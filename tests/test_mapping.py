@@ -28,8 +28,8 @@ def listeners():
     return [replace(make_design(rng, lags=(-1, 5)), subject=subject) for subject in ("01", "02")]
 
 
-def draw(designs, *, n=N, seed=0, null="circular-shift"):
-    return mapping.draw_group(designs, null=null, n_permutations=n, seed=seed)
+def draw(designs, *, n=N, seed=0, scheme="circular-shift"):
+    return mapping.draw_group(designs, scheme=scheme, n_permutations=n, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -103,18 +103,18 @@ def test_whole_stories_are_paired_anew_where_there_are_enough_and_shifted_otherw
     key, reason = mapping.choose_null(listeners)
     assert key == "circular-shift"
     assert "too few to pair" in reason
-    assert mapping.choose_null(many_stories, null="circular-shift")[0] == "circular-shift"
+    assert mapping.choose_null(many_stories, scheme="circular-shift")[0] == "circular-shift"
     with pytest.raises(UnknownName, match="null"):
-        mapping.choose_null(many_stories, null="bootstrap")
+        mapping.choose_null(many_stories, scheme="bootstrap")
 
 
-@pytest.mark.parametrize("null", ["pairing", "circular-shift", "phase", "blocks"])
-def test_every_null_finds_the_planted_pair_alone_and_says_what_it_takes_for_granted(many_stories, null):
-    surrogates = draw(many_stories, null=null)
+@pytest.mark.parametrize("scheme", ["pairing", "circular-shift", "phase", "blocks"])
+def test_every_null_finds_the_planted_pair_alone_and_says_what_it_takes_for_granted(many_stories, scheme):
+    surrogates = draw(many_stories, scheme=scheme)
     summary = mapping.null_summary(many_stories, surrogates, **FIT)
     test = mapping.null_test(many_stories[0], [summary], surrogates=surrogates, seed=0, reason="Because.")
     assert np.argwhere(test.p_corrected <= 0.05).tolist() == [[0, 0]]
-    assert (test.scheme, test.assumption) == (get_family(null).name, get_family(null).assumption)
+    assert (test.scheme, test.assumption) == (get_family(scheme).name, get_family(scheme).assumption)
     assert test.notes[0] == "Because."
     assert len(test.notes) >= 2
     assert type(test).unpack(test.pack()).notes == test.notes
@@ -122,8 +122,8 @@ def test_every_null_finds_the_planted_pair_alone_and_says_what_it_takes_for_gran
 
 def test_the_statistic_of_the_data_is_nearly_the_same_in_every_null(many_stories):
     observed = [
-        mapping.null_summary(many_stories, draw(many_stories, null=null), **FIT).observed
-        for null in ("circular-shift", "pairing", "phase")
+        mapping.null_summary(many_stories, draw(many_stories, scheme=scheme), **FIT).observed
+        for scheme in ("circular-shift", "pairing", "phase")
     ]
     np.testing.assert_allclose(observed[0], observed[1], atol=1e-5)
     np.testing.assert_allclose(observed[0], observed[2], atol=1e-5)
@@ -131,7 +131,7 @@ def test_the_statistic_of_the_data_is_nearly_the_same_in_every_null(many_stories
 
 def test_one_listener_of_few_stories_has_all_pairings_and_exact_p_values(rng):
     design = cut_to_one_length(make_design(rng, lags=(-1, 5), signal=2.0))
-    (alone,) = draw([design], null="pairing", n=999)
+    (alone,) = draw([design], scheme="pairing", n=999)
     assert len(alone.values) == 120
     assert "all 120 distinct pairings" in alone.note
     assert alone.doubts
@@ -139,19 +139,19 @@ def test_one_listener_of_few_stories_has_all_pairings_and_exact_p_values(rng):
     assert test.n_permutations == 119
     assert test.p[0, 0] == pytest.approx(1 / 120)
     assert any(note.startswith("Doubtful for 1 of 1 listeners") for note in test.notes)
-    assert len(draw([design, replace(design, subject="02")], null="pairing", n=999)[0].values) == 1000
+    assert len(draw([design, replace(design, subject="02")], scheme="pairing", n=999)[0].values) == 1000
 
 
 def test_too_few_stories_cannot_be_paired_and_the_error_says_what_would_do(rng):
     design = cut_to_one_length(make_design(rng, n_trials=3, lags=(-1, 5)))
     with pytest.raises(ValueProblem, match="cannot bear re-pairing of whole stories") as caught:
-        draw([design], null="pairing")
+        draw([design], scheme="pairing")
     assert "6 distinct pairings" in caught.value.got
     assert "circular-shift" in caught.value.fix
 
 
 def test_listeners_with_different_nulls_are_refused(many_stories):
-    mixed = [draw(many_stories, null=null)[0] for null in ("pairing", "circular-shift")]
+    mixed = [draw(many_stories, scheme=scheme)[0] for scheme in ("pairing", "circular-shift")]
     with pytest.raises(ShapeMismatch, match="surrogates of one null"):
         mapping.null_summary(many_stories, mixed, **FIT)
 

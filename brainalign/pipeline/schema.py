@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from brainalign.core.errors import BrainalignError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """What can be part of a file's name everywhere: letters, digits, ``-`` and ``_``."""
@@ -54,6 +56,9 @@ class FileStimuli(Part):
         return self
 
 
+SiteName = Literal["residual", "mlp", "attention", "heads", "front", "final"]
+
+
 class EncoderPart(Part):
     """The audio model whose layer is looked at."""
 
@@ -62,6 +67,10 @@ class EncoderPart(Part):
         description="A hub id, a local folder, or 'untrained-hubert' (small, seeded random weights).",
     )
     layer: int = Field(2, ge=0, description="Hidden state: 0 is the front end's output, k the output of block k.")
+    site: SiteName = Field("residual", description="Where in the block: see docs/encoders.md.")
+    past_seconds: float | None = Field(
+        None, gt=0, description="Let every frame hear only so much of its past; null: the sound on both sides."
+    )
     revision: str | None = Field(None, description="Hub revision (a commit) to pin.")
 
 
@@ -163,7 +172,7 @@ class ModelPart(Part):
         return self
 
 
-NullName = Literal["auto", "pairing", "circular-shift", "phase", "blocks"]
+SchemeName = Literal["auto", "pairing", "circular-shift", "phase", "blocks"]
 ControlName = Literal["acoustic", "untrained", "random-sae", "neurons", "matched"]
 
 
@@ -172,7 +181,7 @@ class TestPart(Part):
 
     __test__ = False
 
-    null: NullName = Field(
+    scheme: SchemeName = Field(
         "auto",
         description="What the data is tested against; auto: whole stories paired anew where there are at least "
         "eight, circular shifts within trials otherwise.",
@@ -216,6 +225,18 @@ class StudyConfig(Part):
     cleaning: CleaningPart = CleaningPart()
     model: ModelPart = ModelPart()
     test: TestPart = TestPart()
+
+    @field_validator("baselines")
+    @classmethod
+    def _baselines_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from brainalign.audio.baselines import read_name
+
+        for name in names:
+            try:
+                read_name(name)
+            except BrainalignError as problem:
+                raise ValueError(str(problem)) from problem
+        return names
 
     @model_validator(mode="after")
     def _every_fold_has_a_stimulus(self) -> StudyConfig:

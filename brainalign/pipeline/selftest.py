@@ -63,7 +63,7 @@ def selftest_plan(study: AnyStudy, *, n_fakes: int, n_features: int) -> Plan:
         "seed": study.config.seed,
         "n_features": n_features,
         "n_permutations": N_PERMUTATIONS,
-        "null": study.plan["null-choice"].settings["null"],
+        "scheme": study.plan["null-choice"].settings["scheme"],
         "penalties": model.penalties,
         "n_folds": model.n_folds,
     }

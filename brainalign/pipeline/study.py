@@ -163,10 +163,9 @@ class _Layout:
         local = (self.base / part.source,) if (self.base / part.source).is_dir() else ()
         settings = {
             "source": Path(part.source).name if local else part.source,
-            "layer": part.layer,
-            "revision": part.revision,
-            "seed": self.config.seed,
             "twin": False,
+            "seed": self.config.seed,
+            **part.model_dump(include={"layer", "site", "revision", "past_seconds"}),
         }
         return settings, local
 
@@ -235,7 +234,7 @@ class _Layout:
         fitting: dict[str, Any] = {"penalties": model.penalties, "n_folds": model.n_folds}
         drawing = {"seed": seed, "n_permutations": test.n_permutations, "n_listeners": len(self.subjects)}
         designs, drawn = self._all("design", self.subjects), self._all("surrogates", self.subjects)
-        yield Task("null-choice", modelling.CHOOSE, settings={"null": test.null}, inputs={"designs": designs})
+        yield Task("null-choice", modelling.CHOOSE, settings={"scheme": test.scheme}, inputs={"designs": designs})
         for subject in self.subjects:
             design = {"design": f"design[{subject}]"}
             yield self._task("map", subject, modelling.MAP, fitting, design)

@@ -94,6 +94,7 @@ class TestMarks:
         left_open = {
             *("eeg.filter", "eeg.order", "eeg.line", "eeg.bad_channels", "eeg.reference", "eeg.resampler"),
             *("features.activity", "features.frame_time", "features.upsampling", "seed", "encoder.revision"),
+            "encoder.past_seconds",
             *("trf.regularization", "trf.tmin", "trf.tmax", "trf.kind"),
             *("split.by", "ttest.lags_from", "ttest.unit", "ttest.family", "stimuli"),
             *("median and quartiles over each recording, whole", "maximum over all stories, development and test"),
@@ -167,7 +168,7 @@ CHANGES = [
     ("own.level", 0.1, {"comparison"}),
     ("own.penalties", [1.0], {"null", "test", "comparison"}),
     ("own.n_folds", 4, {"null", "test", "comparison"}),
-    ("own.null", "phase", {"null-choice"} | TESTED),
+    ("own.scheme", "phase", {"null-choice"} | TESTED),
     ("own.n_permutations", 59, TESTED),
 ]
 OF_THE_USUAL_STUDY = ("recipe", "stimuli.", "encoder.", "sae.", "listeners.")

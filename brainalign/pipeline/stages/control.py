@@ -28,8 +28,8 @@ def run_fake(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: A
     ]
     n_permutations = settings["n_permutations"]
     draws = generator(seed, "fake-shifts", number).integers(2**31)
-    key, _ = mapping.choose_null(designs, null=settings["null"])
-    drawn = mapping.draw_group(broken, null=key, n_permutations=n_permutations, seed=int(draws))
+    key, _ = mapping.choose_null(designs, scheme=settings["scheme"])
+    drawn = mapping.draw_group(broken, scheme=key, n_permutations=n_permutations, seed=int(draws))
     summary = mapping.null_summary(broken, drawn, penalties=settings["penalties"], n_folds=settings["n_folds"])
     test = mapping.null_test(broken[0], [summary], surrogates=drawn, seed=int(draws))
     meta = {"kind": settings["kind"], "scheme": test.scheme, "features": test.features}

@@ -88,8 +88,8 @@ def choose_null(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress
     from brainalign import mapping
 
     designs = [Design.unpack(item) for item in inputs["designs"]]
-    key, reason = mapping.choose_null(designs, null=settings["null"])
-    return Artefact("null-choice", {"null": key, "reason": reason})
+    key, reason = mapping.choose_null(designs, scheme=settings["scheme"])
+    return Artefact("null-choice", {"scheme": key, "reason": reason})
 
 
 def draw_surrogates(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
@@ -98,12 +98,12 @@ def draw_surrogates(settings: Any, inputs: Any, *, files: tuple[Path, ...], prog
 
     found = mapping.draw_surrogates(
         Design.unpack(inputs["design"]),
-        null=inputs["choice"].meta["null"],
+        scheme=inputs["choice"].meta["scheme"],
         n_permutations=settings["n_permutations"],
         seed=settings["seed"],
         n_listeners=settings["n_listeners"],
     )
-    meta = {name: getattr(found, name) for name in ("null", "note", "doubts", "subject")}
+    meta = {name: getattr(found, name) for name in ("scheme", "note", "doubts", "subject")}
     return Artefact("surrogates", meta, {"values": found.values})
 
 

@@ -31,19 +31,21 @@ def read_sound(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress:
 
 
 def encode(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Run one sound through the encoder, or its untrained twin, at its rate, and keep one layer's frames."""
+    """Run one sound through the encoder, or its untrained twin, at its rate, and keep one site of one layer."""
     from brainalign.audio.read import resample_audio
+    from brainalign.encoders.causal import Causal
     from brainalign.encoders.hugging import load_encoder
     from brainalign.encoders.twin import untrained_twin
 
-    stimulus, layer = Stimulus.unpack(inputs["stimulus"]), settings["layer"]
+    stimulus, layer, site = Stimulus.unpack(inputs["stimulus"]), settings["layer"], settings["site"]
+    windowing = Causal(settings["past_seconds"]) if settings["past_seconds"] else None
     with tempfile.TemporaryDirectory() as folder:
         source = _encoder_source(settings, files, Path(folder))
-        encoder = load_encoder(source, revision=settings["revision"])
+        encoder = load_encoder(source, revision=settings["revision"], windowing=windowing)
         if settings["twin"] and settings["source"] != UNTRAINED:
             encoder = untrained_twin(encoder, seed=child_seed(settings["seed"], "twin"))
         heard = resample_audio(stimulus, encoder.sample_rate)
-        return encoder.encode(heard, [layer])[layer].pack()
+        return encoder.encode(heard, [layer], site=site)[layer].pack()
 
 
 def _encoder_source(settings: Any, files: tuple[Path, ...], folder: Path) -> str | Path:

@@ -74,7 +74,7 @@ class _Layout:
             sae=config.sae,
             listeners=self._usual_listeners(),
             model=config.model,
-            test=TestPart(null=own.null, n_permutations=own.n_permutations, level=own.level),
+            test=TestPart(scheme=own.scheme, n_permutations=own.n_permutations, level=own.level),
         )
 
     def _usual_listeners(self) -> SimulatedListeners | FileListeners:

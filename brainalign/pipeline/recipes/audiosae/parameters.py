@@ -142,6 +142,8 @@ CHOICES: tuple[Choice, ...] = (
     ),
     _option("features", "encoder.revision", ""),
     _option("features", "encoder.layer", 'the 12th layer, "before normalization"', paper=12),
+    _option("features", "encoder.site", '"before normalization": the residual stream', paper="residual"),
+    _option("features", "encoder.past_seconds", ""),
     Choice(
         "features",
         "sae",

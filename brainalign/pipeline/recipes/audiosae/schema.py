@@ -18,9 +18,9 @@ from brainalign.pipeline.schema import (
     LoadedSae,
     ModelPart,
     Name,
-    NullName,
     Part,
     Planting,
+    SchemeName,
     SyntheticStimuli,
     TrainedSae,
 )
@@ -156,7 +156,7 @@ class OwnPart(Part):
         (0.01, 0.1, 1.0, 10.0, 100.0), min_length=1, description="Candidates, relative to a feature's variance."
     )
     n_folds: int = Field(5, ge=3, description="Folds over stories.")
-    null: NullName = Field("auto", description="What the data is tested against, as a study's test.null.")
+    scheme: SchemeName = Field("auto", description="What the data is tested against, as a study's test.scheme.")
     n_permutations: int = Field(1000, ge=19, description="Surrogates besides the data itself.")
     level: float = Field(0.05, gt=0, lt=1, description="Family-wise error level.")
 
