@@ -12,7 +12,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
@@ -189,7 +190,8 @@ def read_artefact(folder: Path, *, mmap: bool = True, verify: bool = True) -> Ar
     mmap
         Leave the arrays on disk and map them, read-only.
     verify
-        Check every array against its hash first.
+        Check every array against its hash first, which reads all of it. Without, the header's own
+        hash and every file's type, shape and size are checked.
     """
     header = read_header(folder)
     if verify:
@@ -214,17 +216,37 @@ def _read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool) -> np.ndarr
     # Not np.load: it looks at the first bytes and would open an archive as well.
     try:
         if mmap and 0 not in entry["shape"]:
-            array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+            mapped = np.lib.format.open_memmap(path, mode="r")
+            array: np.ndarray = mapped
+            end = mapped.offset + mapped.nbytes
         else:
             with path.open("rb") as stream:
                 array = np.lib.format.read_array(stream, allow_pickle=False)
+                end = stream.tell()
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(path.parent, f"{path.name}: {error}") from error
     if (array.dtype.str, list(array.shape)) != (entry["dtype"], entry["shape"]):
         raise _damaged(path.parent, f"{path.name} holds {array.dtype.str} {array.shape}, its header says otherwise")
+    if path.stat().st_size != end:
+        raise _damaged(path.parent, f"{path.name} is of {path.stat().st_size} bytes, its header calls for {end}")
     array.flags.writeable = False
     return array
 
 
 def _damaged(folder: Path, how: str) -> DamagedArtefact:
     return DamagedArtefact("an artefact is damaged", got=f"{folder}: {how}", fix="delete the folder and make it again")
+
+
+@contextmanager
+def unpacking(kind: str, folder: Path) -> Iterator[None]:
+    """Tell as damage what goes wrong where an object is made from a header that lacks something."""
+    try:
+        yield
+    except BrainalignError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedArtefact(
+            f"the folder does not hold what makes it a {kind}",
+            got=f"{folder}: {error!r}",
+            fix="delete the folder and make it again",
+        ) from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from brainalign.core.artefact import Packable, read_artefact, write_artefact
+from brainalign.core.artefact import Packable, read_artefact, unpacking, write_artefact
 from brainalign.core.design import Design
-from brainalign.core.errors import BrainalignError, DamagedArtefact, unknown_name
+from brainalign.core.errors import unknown_name
 from brainalign.core.joint import JointResult
 from brainalign.core.recording import Recording
 from brainalign.core.result import EncodingResult, NullTest
@@ -36,13 +36,5 @@ def load(folder: str | Path, *, mmap: bool = True) -> Packable:
     artefact = read_artefact(Path(folder), mmap=mmap)
     if artefact.kind not in KINDS:
         raise unknown_name(artefact.kind, among=KINDS, kind="artefact")
-    try:
+    with unpacking(artefact.kind, Path(folder)):
         return KINDS[artefact.kind].unpack(artefact)
-    except BrainalignError:
-        raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DamagedArtefact(
-            f"the folder does not hold what makes it a {artefact.kind}",
-            got=f"{folder}: {error!r}",
-            fix="delete the folder and make it again",
-        ) from error

@@ -11,20 +11,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
 from brainalign.core.arrays import read_only, read_only_csr, require_shape
-from brainalign.core.artefact import Artefact
+from brainalign.core.artefact import Artefact, read_artefact, unpacking, write_artefact
 from brainalign.core.errors import DamagedArtefact, ShapeMismatch, ValueProblem
 from brainalign.core.provenance import Provenance
-from brainalign.core.time import TimeAxis, require_same_axis
+from brainalign.core.slices import CSR_PARTS, chosen_rows, column_numbers, halved, read_part
+from brainalign.core.time import Number, TimeAxis, require_same_axis
+
+if TYPE_CHECKING:
+    import mne
+    import xarray
 
 Values: TypeAlias = np.ndarray | sparse.csr_array
-
-_CSR_PARTS = ("data", "indices", "indptr")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +94,12 @@ class Trajectory:
             return self._columns[:, start:stop].toarray()
         return np.ascontiguousarray(self.values[:, start:stop])
 
-    def select(self, columns: Sequence[int] | np.ndarray) -> Trajectory:
-        """Return the features at these column numbers (or where a mask is true), in this order; sparse stays sparse."""
-        index = _column_numbers(np.asarray(columns), n_features=self.n_features)
+    def select(self, columns: Sequence[int] | Sequence[str] | np.ndarray) -> Trajectory:
+        """Return the features of these column numbers or names, or where a mask is true, in this order.
+
+        Sparse stays sparse.
+        """
+        index = column_numbers(columns, features=self.features)
         values = sparse.csr_array(self._columns[:, index]) if self.is_sparse else self.values[:, index]
         return replace(self, values=values, features=tuple(self.features[i] for i in index))
 
@@ -114,7 +121,7 @@ class Trajectory:
         }
         if isinstance(self.values, np.ndarray):
             return Artefact("trajectory", meta, {"values": self.values})
-        return Artefact("trajectory", meta, {part: getattr(self.values, part) for part in _CSR_PARTS})
+        return Artefact("trajectory", meta, {part: getattr(self.values, part) for part in CSR_PARTS})
 
     @classmethod
     def unpack(cls, artefact: Artefact) -> Trajectory:
@@ -123,6 +130,106 @@ class Trajectory:
         axis, features = TimeAxis.from_json(meta["axis"]), tuple(meta["features"])
         values = _unpack_csr(arrays, shape=(axis.n, len(features))) if meta["sparse"] else arrays["values"]
         return cls(values, axis, features, Provenance.from_json(meta["provenance"]))
+
+    def save(self, folder: str | Path, *, dtype: Literal["float32", "float16"] = "float32") -> Path:
+        """Write the trajectory to a new folder, whole or not at all: the form that `brainalign.save` gives it.
+
+        Parameters
+        ----------
+        folder
+            Where to; a folder that holds anything else is refused.
+        dtype
+            ``"float16"`` halves the numbers' room on the disk (not that of a sparse one's column numbers).
+            Values are rounded to 11 bits: by at most 2^-11 of themselves, those below 6.1e-5 by at most
+            3e-8, and beyond 65,504 they are refused. Provenance says so.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
+        path = Path(folder)
+        if dtype not in ("float32", "float16"):
+            raise ValueProblem(
+                "a trajectory is stored as float32 or float16", got=repr(dtype), fix="leave dtype out, or use 'float16'"
+            )
+        if dtype == "float16":
+            write_artefact(halved(replace(self, provenance=self.provenance.then("save", dtype=dtype)).pack()), path)
+        else:
+            write_artefact(self.pack(), path)
+        return path
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        features: Sequence[str] | Sequence[int] | np.ndarray | None = None,
+        seconds: tuple[Number, Number] | None = None,
+        frames: tuple[int, int] | None = None,
+        verify: bool = False,
+    ) -> Trajectory:
+        """Open a saved trajectory, or a part of it without reading the rest.
+
+        What is kept whole (all features, or neighbouring ones of a dense float32 trajectory) stays on the
+        disk, memory-mapped; anything else is read in blocks into memory. float16 becomes float32 as it is read.
+
+        Parameters
+        ----------
+        folder
+            What `save` wrote.
+        features
+            Names, column numbers or a mask, in the wanted order. All by default.
+        seconds
+            Keep frames whose time is ``seconds[0]`` or later and before ``seconds[1]``.
+        frames
+            Keep frames ``frames[0]`` to ``frames[1] - 1``.
+        verify
+            Check the SHA-256 of every array first, which reads all of them (`brainalign.load` does so).
+            Otherwise the header's own SHA-256 is checked, every file's type, shape and size, and of
+            a sparse trajectory that rows and column numbers of the part lie where they must; a
+            changed value is not noticed.
+        """
+        path = Path(folder)
+        artefact = read_artefact(path, verify=verify)
+        if artefact.kind != "trajectory":
+            raise ValueProblem(
+                "the folder does not hold a trajectory", got=f"{path}: {artefact.kind}", fix="open it with load"
+            )
+        with unpacking("trajectory", path):
+            axis, names = TimeAxis.from_json(artefact.meta["axis"]), tuple(artefact.meta["features"])
+            provenance = Provenance.from_json(artefact.meta["provenance"])
+        rows = chosen_rows(axis, seconds=seconds, frames=frames)
+        columns = None if features is None else column_numbers(features, features=names)
+        with unpacking("trajectory", path):
+            values = read_part(artefact.arrays, shape=(axis.n, len(names)), rows=rows, columns=columns)
+        chosen = names if columns is None else tuple(names[i] for i in columns)
+        return cls(values, axis.part(*rows), chosen, provenance)
+
+    def to_xarray(self) -> xarray.DataArray:
+        """Return a DataArray, ``time`` by ``feature``: see `brainalign.core.export.to_xarray`."""
+        from brainalign.core.export import to_xarray
+
+        return to_xarray(self)
+
+    @classmethod
+    def from_xarray(cls, array: xarray.DataArray) -> Trajectory:
+        """Read back what `to_xarray` gave, or a stretch of time or a choice of features of it."""
+        from brainalign.core.export import from_xarray
+
+        return from_xarray(array)
+
+    def to_zarr(self, path: str | Path) -> Path:
+        """Write a Zarr group in chunks: see `brainalign.core.export.to_zarr`."""
+        from brainalign.core.zarr import to_zarr
+
+        return to_zarr(self, path)
+
+    def to_mne(self) -> mne.io.RawArray:
+        """Return an MNE Raw of misc channels: see `brainalign.core.export.to_mne`."""
+        from brainalign.core.export import to_mne
+
+        return to_mne(self)
 
 
 def _frozen(values: Values) -> Values:
@@ -136,28 +243,16 @@ def _frozen(values: Values) -> Values:
 
 def _unpack_csr(arrays: Mapping[str, np.ndarray], *, shape: tuple[int, int]) -> sparse.csr_array:
     """Put CSR back together, checked: SciPy's compiled code would read wild memory on a wrong column number."""
+    data, indices, indptr = (arrays[part] for part in CSR_PARTS)
     try:
-        matrix = sparse.csr_array(tuple(arrays[part] for part in _CSR_PARTS), shape=shape)
+        # SciPy has no float16.
+        matrix = sparse.csr_array((data.astype(np.float32, copy=False), indices, indptr), shape=shape)
         matrix.check_format(full_check=True)
     except ValueError as error:
         raise DamagedArtefact(
             "a sparse trajectory's arrays do not fit together", got=error, fix="delete the folder and make it again"
         ) from error
     return matrix
-
-
-def _column_numbers(columns: np.ndarray, *, n_features: int) -> np.ndarray:
-    if columns.dtype == bool:
-        require_shape(columns.shape, (n_features,), name="a mask of features", axes="features")
-        return np.flatnonzero(columns)
-    outside = columns[(columns < -n_features) | (columns >= n_features)]
-    if outside.size:
-        raise ValueProblem(
-            "a column is not in the trajectory",
-            got=f"column {outside[0]} of {n_features} features",
-            fix=f"use 0 to {n_features - 1}",
-        )
-    return columns.astype(np.intp)
 
 
 def beside(*trajectories: Trajectory) -> Trajectory:

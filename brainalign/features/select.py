@@ -1,7 +1,12 @@
-"""Which features say anything at all? Those that are active often enough."""
+"""Which features are worth a model? Those active often enough, those that vary most, or those of some layers.
+
+All give column numbers in rising order, learnt over all the trajectories together, for
+`Trajectory.select`: give training trials only where it matters.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -12,6 +17,8 @@ from brainalign.core.errors import ShapeMismatch, ValueProblem, unknown_name
 from brainalign.core.trajectory import Trajectory
 
 Counting = Literal["frames", "onsets"]
+# Values looked at at once.
+_BLOCK = 1 << 20
 
 
 def active_features(
@@ -62,6 +69,101 @@ def _onsets(trajectory: Trajectory) -> np.ndarray:
 
 
 COUNTS: Mapping[str, Callable[[Trajectory], np.ndarray]] = {"frames": _active_frames, "onsets": _onsets}
+
+
+def variable_features(
+    trajectories: Sequence[Trajectory], *, n: int | None = None, share: float | None = None
+) -> np.ndarray:
+    """Return the features that vary most over time, over all the trajectories together.
+
+    Variance is taken in the features' own units around the mean of all frames; of equal ones the
+    lower column comes first.
+
+    Parameters
+    ----------
+    trajectories
+        Trials with the same features.
+    n
+        How many to return; there must be as many that vary.
+    share
+        How many to return, as a share of those that vary at all, above 0 and at most 1 (rounded up). Give
+        this or ``n``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Column numbers in rising order, for `Trajectory.select`.
+    """
+    if (n is None) == (share is None):
+        raise ValueProblem("how many features is said in one way", got=f"{n=}, {share=}", fix="give n or share")
+    if share is not None and not 0 < share <= 1:
+        raise ValueProblem("a share lies above 0 and is at most 1", got=share, fix="give for example share=0.1")
+    variance = feature_variances(trajectories)
+    n_variable = int(np.count_nonzero(variance > 0))
+    wanted = n if n is not None else math.ceil(float(share or 0) * n_variable)
+    if not 0 <= wanted <= n_variable:
+        raise ValueProblem(
+            "there are not that many features that vary",
+            got=f"n={wanted}, {n_variable} of {variance.size} vary",
+            fix="ask for fewer, or for a share",
+        )
+    return np.sort(np.argsort(-variance, kind="stable")[:wanted])
+
+
+def feature_variances(trajectories: Sequence[Trajectory]) -> np.ndarray:
+    """Return each feature's variance over all frames of all trajectories, float64, shape ``(n_features,)``."""
+    require_same_features(trajectories)
+    n_frames = max(1, sum(item.axis.n for item in trajectories))
+    mean = _summed(trajectories, np.zeros(trajectories[0].n_features), power=1) / n_frames
+    return _summed(trajectories, mean, power=2) / n_frames
+
+
+def _summed(trajectories: Sequence[Trajectory], centre: np.ndarray, *, power: int) -> np.ndarray:
+    """Return each feature's sum of ``(value - centre) ** power`` in blocks; zeros that are not stored count too."""
+    total = np.zeros(centre.size)
+    for item in trajectories:
+        if isinstance(item.values, np.ndarray):
+            for rows in np.array_split(item.values, max(1, item.values.size // _BLOCK)):
+                total += ((rows.astype(float) - centre) ** power).sum(axis=0)
+        else:
+            total += _summed_sparse(item.values, centre, power=power)
+    return total
+
+
+def _summed_sparse(values: sparse.csr_array, centre: np.ndarray, *, power: int) -> np.ndarray:
+    n_stored, total = np.zeros(centre.size), np.zeros(centre.size)
+    for start in range(0, len(values.data), _BLOCK):
+        columns = values.indices[start : start + _BLOCK]
+        parts = (values.data[start : start + _BLOCK].astype(float) - centre[columns]) ** power
+        total += np.bincount(columns, weights=parts, minlength=centre.size)
+        n_stored += np.bincount(columns, minlength=centre.size)
+    return total + (values.shape[0] - n_stored) * (-centre) ** power
+
+
+def layer_features(trajectory: Trajectory, layers: Sequence[str]) -> np.ndarray:
+    """Return the features of some layers or sites, where those of several stand beside each other.
+
+    A feature's layer is its name without the last hyphen and what follows: ``"layer9"`` for ``"layer9-17"``,
+    ``"layer9-mlp"`` for ``"layer9-mlp-17"``, ``"sae"`` for ``"sae-17"``.
+
+    Parameters
+    ----------
+    trajectory
+        For example what `brainalign.core.trajectory.beside` gave.
+    layers
+        Their names; a layer's own name does not mean its other sites.
+
+    Returns
+    -------
+    numpy.ndarray
+        Column numbers in rising order, for `Trajectory.select`.
+    """
+    groups = [name.rpartition("-")[0] for name in trajectory.features]
+    for layer in layers:
+        if layer not in groups:
+            raise unknown_name(layer, among=set(groups), kind="layer")
+    wanted = set(layers)
+    return np.flatnonzero([group in wanted for group in groups])
 
 
 def require_same_features(trajectories: Sequence[Trajectory]) -> None:

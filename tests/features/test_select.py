@@ -7,7 +7,8 @@ from scipy import sparse
 from brainalign.core.errors import ShapeMismatch, UnknownName, ValueProblem
 from brainalign.core.time import TimeAxis
 from brainalign.core.trajectory import Trajectory
-from brainalign.features.select import active_features
+from brainalign.features import select
+from brainalign.features.select import active_features, feature_variances, layer_features, variable_features
 
 
 def _trajectory(values, *, names=None, rate=50):
@@ -80,3 +81,61 @@ def test_differing_features_and_nothing_at_all_are_refused():
         active_features([one, other])
     with pytest.raises(ValueProblem, match="at least one trajectory"):
         active_features([])
+
+
+def _two_trials(kind):
+    rng = np.random.default_rng(5)
+    scale = np.array([1, 4, 0, 2, 4, 0.5])
+    values = (rng.standard_normal((2, 300, 6)) * scale + 7 * (scale > 1)).astype(np.float32)
+    values[rng.random(values.shape) > 0.4] = 0
+    values[..., 2] = 0.1
+    return [_trajectory(kind(values[0])), _trajectory(kind(values[1][:170]))], np.vstack([values[0], values[1][:170]])
+
+
+@pytest.mark.parametrize("block", [1, 50, 1 << 20])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_variances_are_those_of_all_frames_together(kind, block, monkeypatch):
+    monkeypatch.setattr(select, "_BLOCK", block)
+    trials, together = _two_trials(kind)
+    variances = feature_variances(trials)
+    np.testing.assert_allclose(variances, together.astype(float).var(axis=0), rtol=1e-12, atol=0)
+    assert variances[2] == 0, "a constant feature does not vary, not even by rounding"
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_the_most_variable_features(kind):
+    trials, together = _two_trials(kind)
+    ranked = np.argsort(-together.astype(float).var(axis=0))
+    for n in range(6):
+        np.testing.assert_array_equal(variable_features(trials, n=n), np.sort(ranked[:n]))
+    # Five vary: 40 % of them are two, 41 % three.
+    np.testing.assert_array_equal(variable_features(trials, share=0.4), np.sort(ranked[:2]))
+    np.testing.assert_array_equal(variable_features(trials, share=0.41), np.sort(ranked[:3]))
+    np.testing.assert_array_equal(variable_features(trials, share=1), [0, 1, 3, 4, 5])
+
+
+def test_of_equal_ones_the_first_are_taken():
+    values = np.tile(np.arange(10, dtype=np.float32)[:, None], (1, 5))
+    np.testing.assert_array_equal(variable_features([_trajectory(values)], n=3), [0, 1, 2])
+
+
+def test_impossible_numbers_are_refused():
+    trials, _ = _two_trials(np.asarray)
+    with pytest.raises(ValueProblem, match=r"(?s)not that many features that vary.*n=6, 5 of 6"):
+        variable_features(trials, n=6)
+    for choice in ({}, {"n": 2, "share": 0.5}):
+        with pytest.raises(ValueProblem, match="said in one way"):
+            variable_features(trials, **choice)
+    for share in (0, 1.01, -0.5, float("nan")):
+        with pytest.raises(ValueProblem, match="a share lies above 0"):
+            variable_features(trials, share=share)
+
+
+def test_layers_beside_each_other():
+    names = ("layer9-0", "layer9-mlp-0", "layer10-0", "layer9-1", "sae-3", "envelope")
+    one = _trajectory(np.zeros((3, 6), np.float32), names=names)
+    np.testing.assert_array_equal(layer_features(one, ["layer9"]), [0, 3])
+    np.testing.assert_array_equal(layer_features(one, ["sae", "layer9-mlp"]), [1, 4])
+    assert one.select(layer_features(one, ["layer10", "layer9"])).features == ("layer9-0", "layer10-0", "layer9-1")
+    with pytest.raises(UnknownName, match="did you mean 'layer10'"):
+        layer_features(one, ["layer9", "layer1"])
