@@ -25,6 +25,7 @@ from transformers.utils.hub import cached_file
 from brainalign.core.errors import MissingFile, UnreadableFile, ValueProblem, unknown_name
 from brainalign.core.hashing import digest, file_digest
 from brainalign.encoders.families import ENCODERS, REFUSED, Family
+from brainalign.encoders.precision import named
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
@@ -145,9 +146,15 @@ def _file(where: str, name: str, *, revision: str | None, needed_for: str) -> Pa
 
 
 def read_model(
-    where: str, config: PretrainedConfig, *, revision: str | None, blocks: str, attention: str | None
+    where: str,
+    config: PretrainedConfig,
+    *,
+    revision: str | None,
+    blocks: str,
+    attention: str | None,
+    dtype: torch.dtype = torch.float32,
 ) -> nn.Module:
-    """Build a model in float32 and fill it, in evaluation mode and without gradients.
+    """Build a model and fill it, in evaluation mode and without gradients.
 
     Parameters
     ----------
@@ -159,8 +166,10 @@ def read_model(
         Path to the model's blocks, of which the checkpoint may hold no more than the model has.
     attention
         transformers' name of an attention implementation; its own choice if None.
+    dtype
+        Of the weights, whatever the checkpoint's is.
     """
-    options = {"config": config, "dtype": torch.float32, "output_loading_info": True}
+    options = {"config": config, "dtype": dtype, "output_loading_info": True}
     if attention is not None:
         options["attn_implementation"] = attention
     try:
@@ -173,7 +182,8 @@ def read_model(
             fix="download the model again, and check that config.json belongs to these weights",
         ) from error
     _check_complete(report, blocks=blocks)
-    return model.eval().requires_grad_(False)
+    # Parts that the library would keep in another precision are brought along.
+    return model.to(dtype).eval().requires_grad_(False)
 
 
 def _loader(where: str, config: PretrainedConfig, *, revision: str | None) -> Callable[..., Any]:
@@ -287,7 +297,12 @@ def checked_device(name: str) -> torch.device:
 
 
 def identity_of(
-    source: Path | str, folder: Path | None, config: PretrainedConfig, *, revision: str | None
+    source: Path | str,
+    folder: Path | None,
+    config: PretrainedConfig,
+    *,
+    revision: str | None,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
     """Return what provenance records about a model: a hub id and commit, or the hash of a folder's files.
 
@@ -299,8 +314,10 @@ def identity_of(
         The model's config.
     revision
         Commit of a hub model.
+    dtype
+        What it computes in.
     """
-    shared = {"model_type": config.model_type, "dtype": "float32"}
+    shared = {"model_type": config.model_type, "dtype": named(dtype)}
     if folder is None:
         return {"model": str(source), "revision": revision, **shared}
     small = [path for name in (CONFIG, PREPROCESSOR) if (path := folder / name).is_file()]

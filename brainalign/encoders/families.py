@@ -65,6 +65,10 @@ class Family:
         How the residual stream lies in its tensors (see `Place`).
     max_seconds
         Longest sound to run in one pass; longer ones run in windows.
+    single
+        Whether transformers computes some of it in float32 whatever the weights are in.
+    open_maps
+        Whether its attention is never fused, so that maps from all frames to all are in memory.
     config
         What ``config.json`` must say itself. transformers fills in what is missing with one
         model's values, and a wrong number of heads or a wrong stride fits any weights.
@@ -79,6 +83,8 @@ class Family:
     without: Mapping[str, str] = field(default_factory=dict)
     layout: Layout = "frames"
     max_seconds: float = 120.0
+    single: bool = False
+    open_maps: bool = False
     config: tuple[str, ...] = CONVOLUTIONAL
 
 
@@ -120,18 +126,27 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
             without={"heads": WAVLM_FUSED, "maps": WAVLM_FUSED},
             # The position bias is a frames-by-frames matrix per head: 120 s would take gigabytes.
             max_seconds=40.0,
+            open_maps=True,
             config=TWO_KINDS,
         ),
         "sew": Family(
             inputs="squeezed-waveform", front=None, final=None, without={"front": SEW_RATES, "final": SEW_RATES}
         ),
-        "wav2vec2-conformer": Family(sites=CONFORMER_SITES, maps=Place("self_attn", part=1), max_seconds=60.0),
+        "wav2vec2-conformer": Family(
+            sites=CONFORMER_SITES,
+            maps=Place("self_attn", part=1),
+            max_seconds=60.0,
+            # Its rotary and relative positions.
+            single=True,
+            open_maps=True,
+        ),
         "wav2vec2-bert": Family(
             inputs="stacked-filterbank",
             sites=CONFORMER_SITES,
             front=Place("feature_projection"),
             maps=Place("self_attn", part=1),
             max_seconds=60.0,
+            open_maps=True,
             config=("feature_projection_input_dim", "num_hidden_layers", "num_attention_heads"),
         ),
         "whisper": Family(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from brainalign.encoders.budget import default_memory
 from brainalign.encoders.checkpoint import (
     checked_device,
     identity_of,
@@ -15,6 +16,7 @@ from brainalign.encoders.checkpoint import (
 )
 from brainalign.encoders.families import Family
 from brainalign.encoders.inputs import INPUTS
+from brainalign.encoders.precision import Precision, checked_dtype
 from brainalign.encoders.running import HuggingEncoder
 from brainalign.encoders.windows import Context, longest_windowing
 
@@ -30,8 +32,9 @@ def load_encoder(
     attention: str | None = None,
     bands: Literal["mean", "apart"] = "mean",
     family: Family | None = None,
+    dtype: Precision = "float32",
 ) -> HuggingEncoder:
-    """Load an audio encoder of any known type (`families.ENCODERS`), in float32.
+    """Load an audio encoder of any known type (`families.ENCODERS`).
 
     Parameters
     ----------
@@ -54,11 +57,15 @@ def load_encoder(
         frame, or ``"apart"``.
     family
         Where the parts of a type are that is not known yet.
+    dtype
+        What the model computes in: ``"float32"``, or where the device can do it ``"bfloat16"`` or
+        ``"float16"``. Frames are float32 in any case, and provenance tells.
 
     Returns
     -------
     HuggingEncoder
-        In evaluation mode. A local folder goes by the hash of its files, never by its path.
+        In evaluation mode, with a memory budget that suits the device (see its ``memory``). A
+        local folder goes by the hash of its files, never by its path.
     """
     folder = local_folder(source)
     where = str(folder or source)
@@ -67,15 +74,18 @@ def load_encoder(
     revision = getattr(config, "_commit_hash", None) or revision
     hears = INPUTS[family.inputs]
     inputs = hears.build(config, read_settings(where, revision=revision, needs=hears.needs))
-    model = read_model(where, config, revision=revision, blocks=family.blocks, attention=attention)
-    identity = identity_of(source, folder, config, revision=revision)
+    place = checked_device(device)
+    number = checked_dtype(dtype, place)
+    model = read_model(where, config, revision=revision, blocks=family.blocks, attention=attention, dtype=number)
+    identity = identity_of(source, folder, config, revision=revision, dtype=number)
     default = longest_windowing(inputs.clock, max_seconds=family.max_seconds, n_most=inputs.n_most)
     return HuggingEncoder(
         name=identity["model"],
-        model=model.to(checked_device(device)),
+        model=model.to(place),
         family=family,
         inputs=inputs,
         windowing=windowing or default,
         identity=identity | ({"attention": attention} if attention else {}),
         bands=bands,
+        memory=default_memory(place.type),
     )

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from brainalign.core.errors import GridMismatch, ValueProblem
+from brainalign.core.errors import GridMismatch, NotFinite, ValueProblem
 from brainalign.core.provenance import Provenance
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.time import TimeAxis
 from brainalign.core.trajectory import Trajectory
+from brainalign.encoders.budget import MOST_AT_ONCE, parse_bytes, together, window_bytes
 from brainalign.encoders.causal import Causal
 from brainalign.encoders.families import Family, Layout
 from brainalign.encoders.frames import FrameClock
 from brainalign.encoders.hooks import captured
 from brainalign.encoders.inputs import Inputs, Statistics
+from brainalign.encoders.precision import named
 from brainalign.encoders.sites import (
     AttentionMaps,
     SiteKey,
@@ -58,6 +60,10 @@ class HuggingEncoder:
     bands
         For models whose tokens are patches of a spectrogram: ``"mean"`` over a frame's patches,
         or all of them side by side (``"apart"``).
+    memory
+        Budget for what a pass needs besides weights and result: windows of equal length run
+        together as far as it reaches, and at least one at a time. Another budget is
+        ``dataclasses.replace(encoder, memory="500MB")``.
     """
 
     name: str
@@ -67,8 +73,10 @@ class HuggingEncoder:
     windowing: Context
     identity: Mapping[str, Any] = field(default_factory=dict)
     bands: Literal["mean", "apart"] = "mean"
+    memory: str | int = "100MB"
 
     def __post_init__(self) -> None:
+        parse_bytes(self.memory)
         self.windowing.check(self.clock, n_most=self.inputs.n_most)
         if isinstance(self.windowing, Causal) and self.windowing.statistics is not None and not self.inputs.adapts:
             raise ValueProblem(
@@ -86,6 +94,11 @@ class HuggingEncoder:
     def n_layers(self) -> int:
         """Number of transformer blocks; hidden states are numbered 0 to ``n_layers``."""
         return len(self.blocks)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in."""
+        return next(self.model.parameters()).dtype
 
     @property
     def sample_rate(self) -> Fraction:
@@ -120,8 +133,8 @@ class HuggingEncoder:
         -------
         dict
             Layer -> dense float32 trajectory, shape ``(n_frames, n_features)``, with frame
-            centres as its times. Same input, same bytes, for one number of threads (torch's own
-            setting, which is left alone here).
+            centres as its times. Same input, same bytes, for one memory budget and one number of
+            threads (torch's own setting, which is left alone here).
         """
         found = self.encode_sites(stimulus, [(site, layer) for layer in layers])
         return {layer: trajectory for (_, layer), trajectory in found.items()}
@@ -146,9 +159,8 @@ class HuggingEncoder:
             ``(site, layer)`` -> dense float32 trajectory, all on one clock.
         """
         wanted = checked_sites(wanted, self.family, n_layers=self.n_layers, name=self.name)
-        pieces = list(self.pieces(stimulus, wanted))
-        rows = {key: np.concatenate([piece[key] for piece in pieces]) for key in wanted}
-        return {key: self.trajectory(stimulus, key, rows[key]) for key in wanted}
+        rows = gathered(self.pieces(stimulus, wanted), self.axis(stimulus).n)
+        return self.trajectories(stimulus, {key: rows[key] for key in wanted})
 
     def attention_maps(self, stimulus: Stimulus, layers: Sequence[int]) -> dict[int, AttentionMaps]:
         """Return who attends to whom, per block and head, for a sound that fits into one pass.
@@ -178,27 +190,23 @@ class HuggingEncoder:
                 got=why or "fused attention",
                 fix="use another type of encoder" if why else "load it with load_encoder(..., attention='eager')",
             )
-        batches = list(self._batches(stimulus))
-        if len(batches) > 1 or isinstance(self.windowing, Causal):
+        windows = [window for batch in self._batches(stimulus) for window in batch]
+        if len(windows) > 1 or isinstance(self.windowing, Causal):
             raise ValueProblem(
                 "attention maps are made in one pass",
-                got=f"{len(batches)} windows for {float(stimulus.axis.duration):g} s",
+                got=f"{len(windows)} windows for {float(stimulus.axis.duration):g} s",
                 fix="cut the sound, or load the encoder with longer windows",
             )
-        (window,) = batches[0]
         keys = [("maps", int(layer)) for layer in layers]
-        found = self._run(self._given(stimulus, batches[0], self._statistics(stimulus)), keys)
+        found = self._run(self._given(stimulus, windows, self._statistics(stimulus)), keys)
         maps = {key: maps_as_frames(found[key], self._layout(key), grid=self._grid)[0] for key in keys}
-        kept, axis = window.kept, self.axis(stimulus)
-        return {
-            key[1]: AttentionMaps(maps[key][:, kept, kept].cpu().numpy(), axis, self.provenance(stimulus, key))
-            for key in keys
-        }
+        kept, axis, told = windows[0].kept, self.axis(stimulus), self.provenances(stimulus, keys)
+        return {key[1]: AttentionMaps(maps[key][:, kept, kept].float().cpu().numpy(), axis, told[key]) for key in keys}
 
     def pieces(
         self, stimulus: Stimulus, wanted: Sequence[SiteKey], *, n_done: int = 0
     ) -> Iterator[dict[SiteKey, np.ndarray]]:
-        """Yield the wanted sites' frames piece by piece, in order and without gaps.
+        """Yield the wanted sites' frames batch by batch, in order and without gaps.
 
         Parameters
         ----------
@@ -207,7 +215,7 @@ class HuggingEncoder:
         wanted
             Pairs of site and layer.
         n_done
-            Pieces to leave out at the beginning, because they are there already.
+            Frames to leave out at the beginning, because they are there already.
 
         Yields
         ------
@@ -216,41 +224,47 @@ class HuggingEncoder:
         """
         wanted = checked_sites(wanted, self.family, n_layers=self.n_layers, name=self.name)
         shared = self._statistics(stimulus)
-        for batch in islice(self._batches(stimulus), n_done, None):
+        for batch in self._batches(stimulus):
+            n_kept = sum(window.keep_stop - window.keep_start for window in batch)
+            skipped, n_done = min(n_done, n_kept), max(0, n_done - n_kept)
+            if skipped == n_kept:
+                continue
             found = self._run(self._given(stimulus, batch, shared), wanted)
-            yield {key: _kept(self._frames(found[key], key), batch) for key in wanted}
+            yield {key: self._kept(found.pop(key), key, batch)[skipped:] for key in wanted}
 
-    def trajectory(self, stimulus: Stimulus, key: SiteKey, values: np.ndarray) -> Trajectory:
-        """Put clock, names and provenance to all frames of one site.
+    def trajectories(self, stimulus: Stimulus, rows: Mapping[SiteKey, np.ndarray]) -> dict[SiteKey, Trajectory]:
+        """Put clock, names and provenance to all frames of some sites.
 
         Parameters
         ----------
         stimulus
             The sound they were made from.
-        key
-            Site and layer.
-        values
-            Shape ``(n_frames, n_features)``, float32.
+        rows
+            Site -> float32 array, shape ``(n_frames, n_features)``.
         """
-        names = feature_names(key, values.shape[1], n_groups=self._n_groups(key))
-        return Trajectory(values, self.axis(stimulus), names, self.provenance(stimulus, key))
+        axis, told = self.axis(stimulus), self.provenances(stimulus, list(rows))
+        names = {key: feature_names(key, rows[key].shape[1], n_groups=self._n_groups(key)) for key in rows}
+        return {key: Trajectory(rows[key], axis, names[key], told[key]) for key in rows}
 
-    def provenance(self, stimulus: Stimulus, key: SiteKey) -> Provenance:
-        """Return what will be recorded about one site's frames.
+    def provenances(self, stimulus: Stimulus, keys: Sequence[SiteKey]) -> dict[SiteKey, Provenance]:
+        """Return what will be recorded about some sites' frames.
 
         Parameters
         ----------
         stimulus
             The sound they are made from.
-        key
-            Site and layer.
+        keys
+            Pairs of site and layer.
         """
-        n_windows = sum(1 for _ in self._batches(stimulus))
+        # Once for all sites: the whole sound is read for its hash.
+        content = stimulus.content
+        n_windows = sum(window.keep_stop > window.keep_start for batch in self._batches(stimulus) for window in batch)
         cuts = self.windowing.describe(n_windows=n_windows)
         bands = {"bands": self.bands} if self.inputs.n_bands > 1 else {}
-        site = {"site": key[0], "layer": key[1]}
-        made = {**self.identity, **site, **self.inputs.describe(), **bands, **cuts}
-        return stimulus.provenance.then("encode", stimulus=stimulus.content, **made)
+        made = {**self.inputs.describe(), **bands, **cuts, "stimulus": content}
+        return {
+            key: stimulus.provenance.then("encode", **self.identity, site=key[0], layer=key[1], **made) for key in keys
+        }
 
     @property
     def _grid(self) -> tuple[int, int]:
@@ -260,7 +274,21 @@ class HuggingEncoder:
         return find_site(self.model, self.blocks, key, self.family)[1]
 
     def _frames(self, tensor: torch.Tensor, key: SiteKey) -> torch.Tensor:
-        return as_frames(tensor, self._layout(key), grid=self._grid, apart=self.bands == "apart")
+        return as_frames(tensor.float(), self._layout(key), grid=self._grid, apart=self.bands == "apart")
+
+    def _kept(self, tensor: torch.Tensor, key: SiteKey, batch: Sequence[Window]) -> np.ndarray:
+        """Return a batch's kept frames as float32: what the model made itself, if all of it is kept."""
+        frames = self._frames(tensor, key)
+        rows = [item[window.kept] for item, window in zip(frames, batch, strict=True)]
+        # Part of a window is copied, so that the rest of it can go.
+        values = rows[0] if len(rows) == 1 and len(rows[0]) == frames.shape[1] else torch.cat(rows)
+        if self.dtype != torch.float32 and not values.isfinite().all():
+            raise NotFinite(
+                f"{self.name} leaves the range of its numbers",
+                got=f"{key[0]} {key[1]} in {named(self.dtype)}",
+                fix="use load_encoder(..., dtype='bfloat16') or 'float32'",
+            )
+        return values.contiguous().cpu().numpy()
 
     def _n_groups(self, key: SiteKey) -> int:
         bands = self.inputs.n_bands if self.bands == "apart" else 1
@@ -269,7 +297,20 @@ class HuggingEncoder:
 
     def _batches(self, stimulus: Stimulus) -> Iterator[tuple[Window, ...]]:
         self._check_stimulus(stimulus)
-        return iter(self.windowing.batches(stimulus.axis.n, self.clock))
+        batches = iter(self.windowing.batches(stimulus.axis.n, self.clock))
+        if isinstance(self.windowing, Causal):
+            # Batches of a fixed size: a frame's bits must not depend on how much sound follows.
+            return batches
+        return together(batches, stimulus.axis.n, self.clock, n_at_once=self._n_at_once)
+
+    def _n_at_once(self, window: Window, n_samples: int) -> int:
+        """Return how many windows like this one fit into the memory budget."""
+        n_tokens = (self.inputs.n_most or window.stop - window.start) * self.inputs.n_bands
+        maps = self.family.open_maps or getattr(self.model.config, "_attn_implementation", "") == "eager"
+        item = self.dtype.itemsize
+        each = window_bytes(self.model.config, n_samples=n_samples, n_tokens=n_tokens, item=item, maps=maps)
+        # A config that names its sizes otherwise is run one window at a time.
+        return max(1, min(MOST_AT_ONCE, parse_bytes(self.memory) // each)) if each else 1
 
     def _statistics(self, stimulus: Stimulus) -> Statistics | None:
         """Return what all windows are normalised with; a frame that hears its past alone may not know it."""
@@ -280,11 +321,14 @@ class HuggingEncoder:
     def _given(self, stimulus: Stimulus, batch: Sequence[Window], statistics: Statistics | None) -> torch.Tensor:
         cuts = [stimulus.waveform[window.samples(self.clock, stimulus.axis.n)] for window in batch]
         given = [self.inputs.given(cut, statistics or self.inputs.statistics(cut)) for cut in cuts]
-        return torch.from_numpy(np.stack(given)).to(next(self.model.parameters()).device)
+        stacked = given[0][None] if len(given) == 1 else np.stack(given)
+        return torch.from_numpy(stacked).to(next(self.model.parameters()).device, self.dtype)
 
     def _run(self, given: torch.Tensor, wanted: Sequence[SiteKey]) -> dict[SiteKey, torch.Tensor]:
         sites = {key: find_site(self.model, self.blocks, key, self.family)[0] for key in wanted}
-        with torch.inference_mode(), captured(sites) as found:
+        mixed = self.family.single and self.dtype != torch.float32
+        caster = torch.autocast(given.device.type, dtype=self.dtype) if mixed else nullcontext()
+        with torch.inference_mode(), caster, captured(sites) as found:
             self.model(given)
         if len(found) < len(sites):
             missed = [key for key in wanted if key not in found]
@@ -310,6 +354,25 @@ class HuggingEncoder:
             )
 
 
-def _kept(frames: torch.Tensor, batch: Sequence[Window]) -> np.ndarray:
-    rows = [item[window.kept] for item, window in zip(frames, batch, strict=True)]
-    return torch.cat(rows).float().cpu().numpy()
+def gathered(pieces: Iterable[dict[SiteKey, np.ndarray]], n_frames: int) -> dict[SiteKey, np.ndarray]:
+    """Put pieces into one array per site, each written once; a single piece is the array.
+
+    Parameters
+    ----------
+    pieces
+        Site -> rows, in order.
+    n_frames
+        Rows in all.
+    """
+    rows: dict[SiteKey, np.ndarray] = {}
+    start = 0
+    for piece in pieces:
+        sizes = {len(values) for values in piece.values()}
+        if sizes == {n_frames}:
+            return piece
+        for key, values in piece.items():
+            if key not in rows:
+                rows[key] = np.empty((n_frames, values.shape[1]), dtype=np.float32)
+            rows[key][start : start + len(values)] = values
+        start += sizes.pop()
+    return rows

@@ -1,8 +1,8 @@
 """How does an hour of sound go through an encoder in the memory of a minute, and go on after an interruption?
 
 Frames are written to memory-mapped arrays as the windows that made them are done, and a note
-says how many are. A run that was killed begins again after the last window noted, and ends
-with the bytes of a run that was not.
+says how many are. A run that was killed begins again after the last frame noted, and ends,
+under the same memory budget, with the bytes of a run that was not.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def encode_to(
     wanted
         Pairs of site and layer (see `HuggingEncoder.encode_sites`).
     progress
-        Called with the number of frames done and of all frames, after each window.
+        Called with the number of frames done and of all frames, after each batch of windows.
 
     Returns
     -------
@@ -57,17 +57,17 @@ def encode_to(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     keys = tuple(dict.fromkeys(wanted))
-    work = digest([[list(key), encoder.provenance(stimulus, key).to_json()] for key in keys])
+    work = digest([[list(key), told.to_json()] for key, told in encoder.provenances(stimulus, keys).items()])
     note = _read_note(folder, work)
     n_frames = encoder.axis(stimulus).n
     if note["frames"] < n_frames:
-        for piece in encoder.pieces(stimulus, keys, n_done=note["windows"]):
+        for piece in encoder.pieces(stimulus, keys, n_done=note["frames"]):
             stop = _write(folder, piece, start=note["frames"], n_frames=n_frames)
-            note = note | {"frames": stop, "windows": note["windows"] + 1}
+            note = note | {"frames": stop}
             _write_note(folder, note)
             if progress is not None:
                 progress(stop, n_frames)
-    return {key: encoder.trajectory(stimulus, key, _opened(folder, key, n_frames)) for key in keys}
+    return encoder.trajectories(stimulus, {key: _opened(folder, key, n_frames) for key in keys})
 
 
 def _write(folder: Path, piece: dict[SiteKey, np.ndarray], *, start: int, n_frames: int) -> int:
@@ -110,10 +110,10 @@ def _file_name(key: SiteKey) -> str:
 def _read_note(folder: Path, work: str) -> dict[str, Any]:
     path = folder / NOTE
     if not path.is_file():
-        return {"work": work, "frames": 0, "windows": 0}
+        return {"work": work, "frames": 0}
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
-        found: dict[str, Any] = {"work": note["work"], "frames": int(note["frames"]), "windows": int(note["windows"])}
+        found: dict[str, Any] = {"work": note["work"], "frames": int(note["frames"])}
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableFile(
             "the note on how far a run got is damaged",

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from brainalign.core.errors import ConfigProblem, MissingFile, UnreadableFile
+from brainalign.core.errors import BrainalignError, ConfigProblem, MissingFile, UnreadableFile
 
 Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -217,6 +217,8 @@ def _words(error: Mapping[str, Any], name: str, *, known: Sequence[str]) -> tupl
         ("_type", "_parsing", "_from_float", "_attributes_type")
     ):
         return f"got {got} ({_kind(error['input'])})", f"write {words}"
+    if isinstance(told := more.get("error"), BrainalignError):
+        return f"{told.what}: {told.got}", told.fix
     message = error["msg"].removeprefix("Value error, ")
     return f"got {got}", message[:1].lower() + message[1:]
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from brainalign.core.errors import BrainalignError
+from brainalign.core.errors import BrainalignError, ConfigProblem
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """What can be part of a file's name everywhere: letters, digits, ``-`` and ``_``."""
@@ -235,7 +235,7 @@ class StudyConfig(Part):
             try:
                 read_name(name)
             except BrainalignError as problem:
-                raise ValueError(str(problem)) from problem
+                raise ConfigProblem(problem.what, got=problem.got, fix=problem.fix) from problem
         return names
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Long sounds on the disk: the same numbers, the same bytes after an interruption, in little memory."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ WANTED = [("residual", 2), ("mlp", 1)]
 
 @pytest.fixture(scope="module")
 def windowed(untrained):
-    return load_encoder(untrained, windowing=Windowing(6, 2))
+    """One window at a time, whatever the budget could hold."""
+    return replace(load_encoder(untrained, windowing=Windowing(6, 2)), memory=1)
 
 
 class Interrupted(Exception):
@@ -113,6 +115,20 @@ def test_damage_is_told(windowed, sound, tmp_path):
     (tmp_path / NOTE).write_text("{")
     with pytest.raises(UnreadableFile, match="the note on how far a run got is damaged"):
         encode_to(tmp_path, windowed, **options)
+
+
+def test_another_memory_budget_goes_on_where_the_first_one_stopped(windowed, sound, tmp_path):
+    """One window was done; of batches of three the rest is, and no frame is missing or twice there."""
+    stimulus = sound(15, seed=3)
+    expected = windowed.encode_sites(stimulus, WANTED)
+    with pytest.raises(Interrupted):
+        encode_to(tmp_path, windowed, stimulus=stimulus, wanted=WANTED, progress=_stop_after(1))
+    rich, told = replace(windowed, memory="100MB"), []
+    assert max(len(batch) for batch in rich._batches(stimulus)) > 1
+    found = encode_to(tmp_path, rich, stimulus=stimulus, wanted=WANTED, progress=lambda *n: told.append(n))
+    assert 1 <= len(told) < 5
+    for key in WANTED:
+        np.testing.assert_allclose(found[key].values, expected[key].values, atol=2e-5)
 
 
 def test_a_piece_is_one_window_however_long_the_sound(windowed, sound):

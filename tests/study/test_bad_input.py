@@ -101,6 +101,7 @@ def test_no_configuration_at_all(tmp_path):
     ("parts", "told"),
     [
         ({"tests": {"level": 0.05}}, ["tests", "did you mean 'test'?"]),
+        ({"baselines": ["envelop"]}, ["baselines: there is no acoustic baseline of that name: 'envelop'", "'envelope'?"]),
         ({"sae": {"kind": "train", "expandion": 4}}, ["sae.expandion", "did you mean 'expansion'?"]),
         ({"listeners": {"planting": {}}}, ["listeners", "kind"]),
         ({"listeners": {"kind": "simulated", "planting": {"microvolt": 3}}}, ["did you mean 'microvolts'?"]),
@@ -257,7 +258,6 @@ def test_a_damaged_result_is_named_set_aside_and_made_again(laboratory, from_fil
 @pytest.mark.parametrize(
     ("parts", "task", "told"),
     [
-        ({"baselines": ["envelop"]}, "acoustics", ["did you mean 'envelope'?"]),
         ({"encoder": {"source": "untrained-hubert", "layer": 9}}, "frames", ["9"]),
         ({"cleaning": {"high": 90.0}}, "clean", ["90"]),
         ({"model": {"trim": 15.0}}, "design", ["trim= must leave something of 'story-01'"]),

@@ -11,6 +11,7 @@ from brainalign.core.trajectory import Trajectory
 from brainalign.mapping import group_score
 from brainalign.pipeline import pages
 from brainalign.pipeline.execute import execute
+from brainalign.pipeline.findings import shown
 from brainalign.pipeline.outputs import Results, summarise, write_outputs
 from brainalign.report.page import Page, render
 from tests.report.browser import look, needs_browser
@@ -50,7 +51,7 @@ def test_numbers_are_the_results(tiny):
 def test_the_page_shows_every_section_and_only_pictures_it_carries(tiny):
     outline = Outline(tiny.report.read_text("utf-8"))
     ids = [attrs["id"] for attrs in outline.all("section")]
-    assert len(ids) == 9
+    assert len(ids) == 10
     assert len(outline.all("img")) == 7
     assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in outline.all("img"))
     for name in worlds.tiny_values()["listeners"]["planting"]:
@@ -104,7 +105,7 @@ def test_the_excerpt_is_of_one_story_in_whatever_order_they_were_heard(tiny, mon
     trial = backwards[0].trials[-1]
     candidates = Trajectory.unpack(results.one("candidates[story-01]"))
     assert trial.name == "story-01"
-    rows = [candidates.features.index(name) for name in pages._shown(results)]
+    rows = [candidates.features.index(name) for name in shown(results)]
     expected = trial.x.select(np.array(rows)).block(0, len(rows))
     np.testing.assert_array_equal(drawn["features"].values, expected)
     # All strands are of one sound: its features are active where its envelope is.
