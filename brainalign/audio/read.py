@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,8 @@ METHOD = f"soxr {QUALITY}"
 _BLOCK = 1 << 18
 _UNKNOWN_LENGTH = 0x7FFF0000
 _LONGEST = 1 << 36
+# Louder than it can be told: so many samples one after another at full scale are no accident.
+_FULL, _CLIPPED_RUN = 0.9999, 3
 
 
 def read_audio(path: Path | str, *, name: str | None = None, rate: Number | None = None) -> Stimulus:
@@ -44,6 +47,11 @@ def read_audio(path: Path | str, *, name: str | None = None, rate: Number | None
     Stimulus
         The mean of the channels, float32; the file's rate is kept exactly, and time 0 is its
         first sample. Provenance holds the file's name and SHA-256, never where it lay.
+
+    Warns
+    -----
+    UserWarning
+        The sound was clipped when it was recorded: it is read as it is.
     """
     path = Path(path)
     if not path.is_file():
@@ -106,8 +114,9 @@ def _cut_off(path: Path, got: str) -> UnreadableFile:
 
 def _blocks(file: soundfile.SoundFile, path: Path, name: str) -> Iterator[np.ndarray]:
     """Yield the mean of the channels, block by block; all samples the header tells of must be there, and finite."""
-    n = 0
+    n = n_clipped = 0
     while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        n_clipped += _clipped(block)
         # The mean is taken in float64, so that two identical channels give exactly one of them.
         mono = block.mean(axis=1, dtype=np.float64).astype(np.float32)
         if not np.isfinite(mono).all():
@@ -120,6 +129,20 @@ def _blocks(file: soundfile.SoundFile, path: Path, name: str) -> Iterator[np.nda
         yield mono
     if n < file.frames:
         raise _cut_off(path, f"{n} of {file.frames} samples")
+    if n_clipped:
+        share = n_clipped / (n * file.channels)
+        told = f"{path.name} is clipped: {n_clipped} samples (a share of {share:.2g}) lie at full scale"
+        warnings.warn(f"{told}, and models hear the distortion", stacklevel=2)
+
+
+def _clipped(block: np.ndarray) -> int:
+    """Count the samples in runs at full scale, in each channel; a file of floats above it has not been clipped."""
+    peak = np.abs(block)
+    if peak.max() > 1:
+        return 0
+    full = peak >= _FULL
+    runs = np.lib.stride_tricks.sliding_window_view(full, min(_CLIPPED_RUN, len(full)), axis=0).all(axis=-1)
+    return int(runs.sum()) + (_CLIPPED_RUN - 1) * int((np.diff(runs, axis=0, prepend=False) & runs).sum())
 
 
 def _collected(blocks: Iterator[np.ndarray], *, n: int) -> np.ndarray:

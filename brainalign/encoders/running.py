@@ -23,6 +23,7 @@ from brainalign.encoders.families import Family, Layout
 from brainalign.encoders.frames import FrameClock
 from brainalign.encoders.hooks import captured
 from brainalign.encoders.inputs import Inputs, Statistics
+from brainalign.encoders.pace import Progress
 from brainalign.encoders.precision import named
 from brainalign.encoders.sites import (
     AttentionMaps,
@@ -139,7 +140,9 @@ class HuggingEncoder:
         found = self.encode_sites(stimulus, [(site, layer) for layer in layers])
         return {layer: trajectory for (_, layer), trajectory in found.items()}
 
-    def encode_sites(self, stimulus: Stimulus, wanted: Sequence[SiteKey]) -> dict[SiteKey, Trajectory]:
+    def encode_sites(
+        self, stimulus: Stimulus, wanted: Sequence[SiteKey], *, progress: Progress | None = None
+    ) -> dict[SiteKey, Trajectory]:
         """Listen at many sites in one pass.
 
         Parameters
@@ -152,6 +155,8 @@ class HuggingEncoder:
             (what a block's attention adds to the residual stream), ``"heads"`` (each head's own
             share of it, before the heads are mixed), ``"front"`` (layer 0: the front end), and
             ``"final"`` (layer ``n_layers``: after the model's last norm).
+        progress
+            Told of frames done and of all frames (`brainalign.encoders.pace.Pace` puts it into words).
 
         Returns
         -------
@@ -159,7 +164,8 @@ class HuggingEncoder:
             ``(site, layer)`` -> dense float32 trajectory, all on one clock.
         """
         wanted = checked_sites(wanted, self.family, n_layers=self.n_layers, name=self.name)
-        rows = gathered(self.pieces(stimulus, wanted), self.axis(stimulus).n)
+        n_frames = self.axis(stimulus).n
+        rows = gathered(counted(self.pieces(stimulus, wanted), n_frames, progress=progress), n_frames)
         return self.trajectories(stimulus, {key: rows[key] for key in wanted})
 
     def attention_maps(self, stimulus: Stimulus, layers: Sequence[int]) -> dict[int, AttentionMaps]:
@@ -354,6 +360,30 @@ class HuggingEncoder:
             )
 
 
+def counted(
+    pieces: Iterable[dict[SiteKey, np.ndarray]], n_frames: int, *, n_done: int = 0, progress: Progress | None = None
+) -> Iterator[dict[SiteKey, np.ndarray]]:
+    """Pass pieces on, and tell of each once it has been taken care of.
+
+    Parameters
+    ----------
+    pieces
+        Site -> rows, in order.
+    n_frames
+        Rows in all.
+    n_done
+        Rows that are there already.
+    progress
+        Told of rows done and of all.
+    """
+    tell = progress or (lambda done, total: None)
+    tell(n_done, n_frames)
+    for piece in pieces:
+        yield piece
+        n_done += len(next(iter(piece.values())))
+        tell(n_done, n_frames)
+
+
 def gathered(pieces: Iterable[dict[SiteKey, np.ndarray]], n_frames: int) -> dict[SiteKey, np.ndarray]:
     """Put pieces into one array per site, each written once; a single piece is the array.
 
@@ -369,7 +399,8 @@ def gathered(pieces: Iterable[dict[SiteKey, np.ndarray]], n_frames: int) -> dict
     for piece in pieces:
         sizes = {len(values) for values in piece.values()}
         if sizes == {n_frames}:
-            return piece
+            rows = piece
+            continue
         for key, values in piece.items():
             if key not in rows:
                 rows[key] = np.empty((n_frames, values.shape[1]), dtype=np.float32)

@@ -8,7 +8,7 @@ under the same memory budget, with the bytes of a run that was not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from brainalign.core.errors import UnreadableFile, ValueProblem
 from brainalign.core.hashing import digest
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.trajectory import Trajectory
-from brainalign.encoders.running import HuggingEncoder
+from brainalign.encoders.pace import Progress
+from brainalign.encoders.running import HuggingEncoder, counted
 from brainalign.encoders.sites import SiteKey
 
 NOTE = "progress.json"
@@ -31,7 +32,7 @@ def encode_to(
     *,
     stimulus: Stimulus,
     wanted: Sequence[SiteKey],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[SiteKey, Trajectory]:
     """Encode a sound into arrays on the disk, window by window, or go on where a run was interrupted.
 
@@ -46,7 +47,8 @@ def encode_to(
     wanted
         Pairs of site and layer (see `HuggingEncoder.encode_sites`).
     progress
-        Called with the number of frames done and of all frames, after each batch of windows.
+        Told of frames done and of all frames, at the beginning and after each batch of windows
+        (`brainalign.encoders.pace.Pace` puts it into words).
 
     Returns
     -------
@@ -61,12 +63,11 @@ def encode_to(
     note = _read_note(folder, work)
     n_frames = encoder.axis(stimulus).n
     if note["frames"] < n_frames:
-        for piece in encoder.pieces(stimulus, keys, n_done=note["frames"]):
+        pieces = encoder.pieces(stimulus, keys, n_done=note["frames"])
+        for piece in counted(pieces, n_frames, n_done=note["frames"], progress=progress):
             stop = _write(folder, piece, start=note["frames"], n_frames=n_frames)
             note = note | {"frames": stop}
             _write_note(folder, note)
-            if progress is not None:
-                progress(stop, n_frames)
     return encoder.trajectories(stimulus, {key: _opened(folder, key, n_frames) for key in keys})
 
 

@@ -35,9 +35,10 @@ def encode(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any
     from brainalign.audio.read import resample_audio
     from brainalign.encoders.causal import Causal
     from brainalign.encoders.hugging import load_encoder
+    from brainalign.encoders.pace import Pace
     from brainalign.encoders.twin import untrained_twin
 
-    stimulus, layer, site = Stimulus.unpack(inputs["stimulus"]), settings["layer"], settings["site"]
+    stimulus, site = Stimulus.unpack(inputs["stimulus"]), (settings["site"], settings["layer"])
     windowing = Causal(settings["past_seconds"]) if settings["past_seconds"] else None
     with tempfile.TemporaryDirectory() as folder:
         source = _encoder_source(settings, files, Path(folder))
@@ -45,7 +46,12 @@ def encode(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any
         if settings["twin"] and settings["source"] != UNTRAINED:
             encoder = untrained_twin(encoder, seed=child_seed(settings["seed"], "twin"))
         heard = resample_audio(stimulus, encoder.sample_rate)
-        return encoder.encode(heard, [layer], site=site)[layer].pack()
+        pace = Pace(encoder.axis(heard).rate)
+
+        def tell(done: int, total: int) -> None:
+            progress(done, total, pace.told(done, total))
+
+        return encoder.encode_sites(heard, [site], progress=tell)[site].pack()
 
 
 def _encoder_source(settings: Any, files: tuple[Path, ...], folder: Path) -> str | Path:
