@@ -106,9 +106,9 @@ class Waveform:
         """Return the waveform's mean and standard deviation, if it is to be normalised."""
         if not self.normalise:
             return None
-        blocks = [waveform[i : i + BLOCK].astype(np.float64) for i in range(0, waveform.size, BLOCK)]
-        mean = sum(block.sum() for block in blocks) / waveform.size
-        variance = sum(np.square(block - mean).sum() for block in blocks) / waveform.size
+        # Twice through the sound rather than all of it in double precision.
+        mean = sum(block.sum() for block in _blocks(waveform)) / waveform.size
+        variance = sum(np.square(block - mean).sum() for block in _blocks(waveform)) / waveform.size
         return mean, np.sqrt(variance + VARIANCE_FLOOR)
 
     def given(self, samples: np.ndarray, statistics: Statistics | None) -> np.ndarray:
@@ -121,6 +121,12 @@ class Waveform:
     def describe(self) -> dict[str, Any]:
         """Return whether the waveform is normalised."""
         return {"normalised": self.normalise}
+
+
+def _blocks(waveform: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield a sound in double precision, in pieces."""
+    for start in range(0, waveform.size, BLOCK):
+        yield waveform[start : start + BLOCK].astype(np.float64)
 
 
 class SqueezedWaveform(Waveform):

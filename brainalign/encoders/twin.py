@@ -67,7 +67,7 @@ def _fresh(encoder: HuggingEncoder, *, seed: int) -> nn.Module:
 
 def _like(model: nn.Module, encoder: HuggingEncoder) -> nn.Module:
     first = next(encoder.model.parameters())
-    return model.to(device=first.device, dtype=first.dtype).eval().requires_grad_(False)
+    return model.to(device=first.device, dtype=first.dtype).eval()
 
 
 def _learnt(fresh: nn.Module) -> set[str]:

@@ -130,12 +130,23 @@ def test_no_samples(tmp_path, suffix):
         read_audio(_write(tmp_path / f"empty.{suffix}", np.zeros(0, dtype=np.float32)))
 
 
-def test_clipped_sound_is_read_as_it_is(tmp_path):
+def test_clipped_sound_is_read_as_it_is_and_told(tmp_path):
     """Flat tops stay at full scale, and a float file keeps what lies beyond it."""
     loud = 4 * _tone()
-    clipped = read_audio(_write(tmp_path / "clipped.wav", np.clip(loud, -1, 1), subtype="PCM_16"))
-    assert np.mean(np.abs(clipped.waveform) > 0.999) > 0.3
+    path = _write(tmp_path / "clipped.wav", np.column_stack([np.clip(loud, -1, 1)] * 2), subtype="PCM_16")
+    with pytest.warns(UserWarning, match=r"clipped.wav is clipped: \d+ samples") as caught:
+        clipped = read_audio(path)
+    n_full = 2 * np.sum(np.abs(clipped.waveform) > 0.9999)
+    assert n_full > 0.6 * clipped.waveform.size
+    assert 0.75 * n_full <= int(str(caught[0].message).split("clipped: ")[1].split()[0]) <= n_full
     np.testing.assert_array_equal(read_audio(_write(tmp_path / "loud.wav", loud, subtype="FLOAT")).waveform, loud)
+
+
+@pytest.mark.parametrize("peak", [0.5, 1.0])
+def test_a_loud_sound_is_not_called_clipped(tmp_path, peak):
+    """A peak at full scale is one sample, or two."""
+    tone = _tone() * np.float32(peak / np.abs(_tone()).max())
+    assert np.abs(read_audio(_write(tmp_path / "tone.wav", tone, subtype="FLOAT")).waveform).max() == peak
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -196,12 +196,14 @@ def digits_right(encoder, data, *, n_each=2):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("folder", "least"), [("whisper_tiny_en_encoder", 0.94), ("whisper_base_encoder", 0.96)])
 def test_real_digits_can_be_read_from_a_real_encoder_whoever_speaks(data, folder, least):
     assert digits_right(load_encoder(data / folder), data) >= least
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_an_untrained_twin_tells_digits_far_worse(data):
     twin = untrained_twin(load_encoder(data / "whisper_base_encoder"), seed=0)
     assert digits_right(twin, data) <= 0.75

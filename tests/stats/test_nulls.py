@@ -14,11 +14,23 @@ from brainalign.stats.nulls.circular import circular_shifts, decorrelation_frame
 from brainalign.stats.permutation import join, summarise
 
 
-def test_shifts_keep_their_distance_both_ways_round(rng):
-    shifts = circular_shifts([500, 700], n_permutations=2000, min_shift=100, rng=rng)
+def test_the_shifts_of_a_single_trial_keep_their_distance_both_ways_round(rng):
+    shifts = circular_shifts([2500], n_permutations=50, min_shift=1000, rng=rng)
+    assert shifts[0] == 0
+    assert shifts.shape == (51, 1)
+    assert 1000 <= shifts[1:].min() < 1100 and 1400 < shifts[1:].max() <= 1500
+
+
+def test_trials_go_anywhere_as_long_as_half_of_the_frames_leave_their_place(rng):
+    sizes = np.array([500, 700, 900])
+    shifts = circular_shifts(sizes, n_permutations=4000, min_shift=100, rng=rng)
     assert np.all(shifts[0] == 0)
-    assert shifts[1:].min(axis=0).tolist() == [100, 100]
-    assert shifts[1:].max(axis=0).tolist() == [400, 600]
+    moved = np.minimum(shifts, sizes - shifts) >= 100
+    assert np.all((moved @ sizes)[1:] >= sizes.sum() / 2)
+    # One trial alone is free: 40 % of the shifts of the first one lie near its place, of which some were drawn again.
+    assert 0.2 < np.mean(~moved[1:, 0]) < 0.4
+    for trial, n in enumerate(sizes):
+        assert shifts[1:, trial].min() < 10 and shifts[1:, trial].max() > n - 10
 
 
 def test_trials_too_short_for_a_null_are_refused(rng):
@@ -34,8 +46,15 @@ def test_too_many_permutations_of_one_trial_are_refused(rng):
 def test_decorrelation_follows_the_signals_memory(rng):
     white = rng.standard_normal((20_000, 3))
     slow = signal.lfilter([1], [1, -0.98], white, axis=0)
-    assert decorrelation_frames(white) <= 1
-    assert 60 < decorrelation_frames(slow) < 400
+    assert decorrelation_frames([white]) <= 1
+    assert 60 < decorrelation_frames([slow]) < 400
+
+
+def test_short_trials_pool_what_they_say_of_their_memory(rng):
+    """One short trial's autocorrelation is noise at every lag; sixteen of them together show where it ends."""
+    trials = signal.lfilter([1], [1, -0.8], rng.standard_normal((16, 400, 8)), axis=1)
+    assert decorrelation_frames([trials[0]]) > 40
+    assert 5 < decorrelation_frames(list(trials)) < 25
 
 
 def test_blocks_of_features_join_to_the_same_summary(rng):

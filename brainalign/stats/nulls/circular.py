@@ -19,12 +19,19 @@ from brainalign.stats.nulls.family import Draw, Family, Support, shortest_of, to
 from brainalign.stats.spectra import measure_drift
 
 MIN_POSITIONS = 100
+# Of all frames, so many must have left their place.
+MOVED_SHARE = 0.5
 
 
 def circular_shifts(
     n_frames: Sequence[int], *, n_permutations: int, min_shift: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Draw rotations, each trial on its own; row 0 is the data (no shift).
+
+    Every trial goes anywhere on its ring, and a rotation that leaves half of the frames near their place is drawn
+    again. Keeping every trial away from its place would be too much: surrogates would then lie
+    closer to each other than to the data, and the test would find too often what is not there (with eight trials of
+    10 s, 7.6 instead of 6.0 % of families at 5 %).
 
     Parameters
     ----------
@@ -33,7 +40,7 @@ def circular_shifts(
     n_permutations
         Number of rotations besides the identity.
     min_shift
-        Smallest distance from the true alignment, in frames, either way round the ring.
+        Distance from the true alignment that counts as moved, in frames, either way round the ring.
     rng
         Source of randomness.
 
@@ -56,17 +63,23 @@ def circular_shifts(
             got=f"{n_permutations} permutations of {len(free)} trials",
             fix=f"ask for at most {int(np.prod(free.astype(float)) // 10)}",
         )
-    drawn = min_shift + rng.integers(0, free, size=(n_permutations, len(free)))
-    return np.concatenate([np.zeros((1, len(free)), dtype=np.int64), drawn])
+    sizes = np.array(n_frames)
+    rows = [np.zeros((1, len(sizes)), dtype=np.int64)]
+    while (left := n_permutations + 1 - sum(map(len, rows))) > 0:
+        drawn = rng.integers(0, sizes, size=(left, len(sizes)))
+        moved = np.minimum(drawn, sizes - drawn) >= min_shift
+        rows.append(drawn[moved @ sizes >= MOVED_SHARE * sizes.sum()])
+    return np.concatenate(rows)
 
 
-def decorrelation_frames(signal: np.ndarray, *, level: float = 0.05, longest: int = 500) -> int:
-    """Return after how many frames a signal's autocorrelation stays below a level.
+def decorrelation_frames(trials: Sequence[np.ndarray], *, level: float = 0.05, longest: int = 500) -> int:
+    """Return after how many frames the autocorrelation of signals stays below a level.
 
     Parameters
     ----------
-    signal
-        Shape ``(n_frames, n_columns)``.
+    trials
+        Of one kind, shape ``(n_frames, n_columns)`` each: their autocovariances are summed, as that of
+        one short trial is mostly noise.
     level
         Absolute autocorrelation regarded as none.
     longest
@@ -78,18 +91,20 @@ def decorrelation_frames(signal: np.ndarray, *, level: float = 0.05, longest: in
         The largest over columns of the first lag from which the median absolute
         autocorrelation over the next tenth of a window is below the level.
     """
-    n = len(signal)
-    longest = min(longest, n // 3)
-    centred = signal - signal.mean(axis=0)
-    n_fft = fft.next_fast_len(n + longest, real=True)
-    spectrum = fft.rfft(centred, n=n_fft, axis=0)
-    auto = fft.irfft(np.abs(spectrum) ** 2, n=n_fft, axis=0)[:longest]
-    auto = np.abs(auto / np.where(auto[:1] > 0, auto[:1], np.inf))
+    longest = min(longest, min(map(len, trials)) // 3)
+    auto = np.abs(sum(_autocovariance(np.asarray(trial, dtype=float), longest) for trial in trials))
+    auto /= np.where(auto[:1] > 0, auto[:1], np.inf)
     span = max(1, ceil(longest / 10))
     windows = np.lib.stride_tricks.sliding_window_view(auto, span, axis=0)[: longest - span]
     envelope = np.median(windows, axis=-1).max(axis=-1)
     below = np.flatnonzero(envelope < level)
     return int(below[0]) if len(below) else longest
+
+
+def _autocovariance(signal: np.ndarray, longest: int) -> np.ndarray:
+    centred = signal - signal.mean(axis=0)
+    n_fft = fft.next_fast_len(len(signal) + longest, real=True)
+    return fft.irfft(np.abs(fft.rfft(centred, n=n_fft, axis=0)) ** 2, n=n_fft, axis=0)[:longest]
 
 
 def min_shift(n_lags: int, decorrelation: int) -> int:
@@ -98,18 +113,18 @@ def min_shift(n_lags: int, decorrelation: int) -> int:
 
 
 def memory_of(design: Design) -> int:
-    """Return the response's decorrelation time in frames, the largest over trials.
+    """Return the response's decorrelation time in frames.
 
     Parameters
     ----------
     design
         One listener's.
     """
-    return max(decorrelation_frames(np.asarray(trial.y, dtype=float)) for trial in design.trials)
+    return decorrelation_frames([trial.y for trial in design.trials])
 
 
 def draw(design: Design, *, n_permutations: int, seed: int, n_listeners: int = 1) -> Draw:
-    """Draw rotations, none nearer to the truth than the lags and the response's memory.
+    """Draw rotations that part stimuli and responses by more than the lags and the response's memory.
 
     Parameters
     ----------
@@ -131,7 +146,8 @@ def draw(design: Design, *, n_permutations: int, seed: int, n_listeners: int = 1
         min_shift=distance,
         rng=generator(seed, "shifts", design.subject),
     )
-    return Draw(to_trials(design, values), False, f"shifts of at least {distance} frames, either way round each trial")
+    told = f"each trial shifted anywhere round its ring, half of all frames by at least {distance}"
+    return Draw(to_trials(design, values), False, told)
 
 
 def stationarity(design: Design) -> tuple[list[str], list[str]]:
