@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from brainalign.__about__ import __version__ as __version__
     from brainalign.api import acoustic as acoustic
     from brainalign.api import align as align
+    from brainalign.api import align_many as align_many
     from brainalign.api import clean as clean
     from brainalign.api import encode as encode
     from brainalign.api import feature_maps as feature_maps
@@ -51,6 +52,7 @@ _HOMES = {
     "Trajectory": "brainalign.core.trajectory",
     "acoustic": "brainalign.api",
     "align": "brainalign.api",
+    "align_many": "brainalign.api",
     "clean": "brainalign.api",
     "encode": "brainalign.api",
     "feature_maps": "brainalign.api",

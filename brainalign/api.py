@@ -6,7 +6,7 @@ the room itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,11 +103,11 @@ def acoustic(
     return describe(stimulus, names, axis=axis)
 
 
-def load_sae(path: str | Path, *, layer: int | None = None) -> SparseCoder:
-    """Read a sparse autoencoder from disk (SAELens or dictionary_learning layout); use its ``apply``."""
+def load_sae(path: str | Path, *, layer: int | None = None, revision: str | None = None) -> SparseCoder:
+    """Read a sparse autoencoder from a folder or the hub (`brainalign.sae.checkpoint.load_sae`); use its ``apply``."""
     from brainalign.sae.checkpoint import load_sae as load
 
-    return load(path, layer=layer)
+    return load(path, layer=layer, revision=revision)
 
 
 def read_eeg(path: str | Path, *, subject: str = "", montage: str | None = None) -> Recording:
@@ -195,6 +195,33 @@ def align(
     from brainalign.align.build import align as build
 
     return build(features, recording, lags=lags, onset=onset, trim=trim)
+
+
+def align_many(
+    features: Mapping[str, Trajectory],
+    recordings: Sequence[Recording],
+    *,
+    lags: tuple[Number, Number] = (-0.1, 0.5),
+    heard: Callable[[Recording], Mapping[str, Number]] | None = None,
+    trim: Number = 0.0,
+) -> list[Design]:
+    """Put features beside the recordings of many listeners and runs: one design per listener.
+
+    Parameters
+    ----------
+    features
+        Stimulus name -> features, of all stimuli. (For several layers: a call for each.)
+    recordings
+        Clean recordings in any order, each with its subject and run.
+    lags, trim
+        As `align` takes them.
+    heard
+        Returns, for a recording, stimulus name -> onset in seconds, where annotations do not tell; for runs
+        that begin with their sound, ``lambda recording: {f"audio{recording.run}": 0}``.
+    """
+    from brainalign.align.many import align_many as build
+
+    return build(features, recordings, lags=lags, trim=trim, heard=heard)
 
 
 def feature_maps(
