@@ -27,7 +27,8 @@ TASKS: dict[str, tuple[str, Callable[[Found], None]]] = {
     "speed": ("(b) All hidden states of one batch; ratios of the plain loop's core-seconds to ours", speed),
     "memory": ("(c) Long sounds through `encode_to`", memory),
     "seams": (
-        "(d) Windows against one pass: error (root mean square, and largest) after so many seconds of seam",
+        "(d) Windows against one pass: error of the median feature (of the 95th percentile), in standard deviations "
+        "over time, after so many seconds of seam",
         seams,
     ),
 }
@@ -41,7 +42,7 @@ def main() -> None:
         print(markdown(json.loads(options.table.read_text(encoding="utf-8"))))
         return
     size = QUICK if options.quick else FULL
-    report = run(size, tasks=options.only or list(TASKS), weights=options.weights, say=_say)
+    report = run(size, tasks=options.only or list(TASKS), weights=(options.weights, options.speech), say=_say)
     print(verdicts(report["claims"]))
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -53,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes, under half a minute; times are not judged")
     parser.add_argument("--only", action="append", choices=list(TASKS), help="this task (may be given several times)")
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help="a real Whisper, for its seams")
+    parser.add_argument("--speech", type=Path, metavar="FILE", help="speech of half a minute, for the real Whisper")
     parser.add_argument("--json", type=Path, help="where the numbers go")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print such a file as Markdown, and run nothing")
     return parser.parse_args()
@@ -66,7 +68,7 @@ def run(
     size: Size,
     *,
     tasks: Sequence[str],
-    weights: Path | None = None,
+    weights: tuple[Path | None, Path | None] = (None, None),
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Run tasks and return what was found, as JSON values.
@@ -78,7 +80,7 @@ def run(
     tasks
         Names from `TASKS`.
     weights
-        Folder of a real Whisper, for its seams.
+        Folder of a real Whisper and a sound file, for its seams.
     say
         Told of every task as it ends.
     """
@@ -87,7 +89,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # transformers' own remark on the filters of the spectrogram transformer, which was trained with them.
         warnings.filterwarnings("ignore", message="At least one mel filter")
-        found = Found(size, Path(folder), weights)
+        found = Found(size, Path(folder), *weights)
         for name in tasks:
             start = time.perf_counter()
             TASKS[name][1](found)
