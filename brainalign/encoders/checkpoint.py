@@ -12,27 +12,44 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig
+from transformers.models.clap.modeling_clap import ClapAudioModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from brainalign.core.errors import MissingFile, UnreadableFile, ValueProblem, unknown_name
 from brainalign.core.hashing import digest, file_digest
-from brainalign.encoders.families import ENCODERS, REFUSED, Family
+from brainalign.encoders.families import ENCODERS, REFUSED, STAGED, Family
 from brainalign.encoders.precision import named
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 WEIGHT_FILES = ("*.safetensors", "*.bin")
-# Where a checkpoint may keep Whisper's encoder: alone, in the model, or in the model with its language head.
-WHISPER_PREFIXES = ("", "encoder.", "model.encoder.")
+
+
+class Part(NamedTuple):
+    """The part of a model that hears: its class and name, a tensor that it has, and where checkpoints may keep it."""
+
+    kind: Any
+    called: str
+    mark: str
+    prefixes: tuple[str, ...]
+
+
+PARTS: Mapping[str, Part] = MappingProxyType(
+    {
+        "whisper": Part(WhisperEncoder, "Whisper encoder", "conv1.weight", ("", "encoder.", "model.encoder.")),
+        "clap_audio_model": Part(ClapAudioModel, "CLAP audio tower", "audio_encoder.norm.weight", ("", "audio_model.")),
+    }
+)
 _LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, UnpicklingError)
 
 
@@ -74,27 +91,38 @@ def read_config(where: str, *, revision: str | None, family: Family | None = Non
         ) from error
     if family is None:
         _check_kind(str(kind))
-        family = ENCODERS[kind]
-    if missing := [name for name in family.config if name not in said]:
+        family = {**ENCODERS, **STAGED}[kind]
+    told = said.get(family.part) or {} if family.part else said
+    if missing := [name for name in family.config if name not in told]:
         raise UnreadableFile(
             "a model's config does not say all that it must",
             got=f"{CONFIG} without {', '.join(missing)}",
             fix="download it again, or copy these entries from the original model's",
         )
     try:
-        return AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False), family
+        config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
+        return _part_of_config(config, family), family
     except Exception as error:  # Values that contradict one another raise errors of the hub's own kind.
         raise UnreadableFile(
             "a model's config cannot be used", got=_first_line(error), fix=f"compare {CONFIG} with the original model's"
         ) from error
 
 
+def _part_of_config(config: PretrainedConfig, family: Family) -> PretrainedConfig:
+    if not family.part:
+        return config
+    part: PretrainedConfig = getattr(config, family.part)
+    part._commit_hash = getattr(config, "_commit_hash", None)
+    return part
+
+
 def _check_kind(kind: str) -> None:
+    known = {**ENCODERS, **STAGED}
     if kind in REFUSED:
-        others = ", ".join(sorted(ENCODERS))
+        others = ", ".join(sorted(known))
         raise ValueProblem(f"encoders of type {kind!r} cannot be read", got=REFUSED[kind], fix=f"use one of {others}")
-    if kind not in ENCODERS:
-        raise unknown_name(kind, among=ENCODERS, kind="known encoder type (config.json's model_type)")
+    if kind not in known:
+        raise unknown_name(kind, among=known, kind="known encoder type (config.json's model_type)")
 
 
 def read_settings(where: str, *, revision: str | None, needs: Sequence[str]) -> dict[str, Any]:
@@ -183,15 +211,18 @@ def read_model(
         ) from error
     _check_complete(report, blocks=blocks)
     # Parts that the library would keep in another precision are brought along.
-    return model.to(dtype).eval().requires_grad_(False)
+    # Weights go on requiring gradients, of which none is taken: without, torch multiplies WavLM's queries, keys and
+    # values 20 times slower (it no longer folds the batch into one product).
+    return model.to(dtype).eval()
 
 
 def _loader(where: str, config: PretrainedConfig, *, revision: str | None) -> Callable[..., Any]:
     """Choose how weights are read: as transformers does, or as a bare set of tensors."""
-    if config.model_type == "whisper":
-        # Half of a whole Whisper is its decoder, which is not read at all.
-        state = _encoder_of_whisper(_weight_paths(where, revision=revision))
-        return lambda **options: WhisperEncoder.from_pretrained(None, state_dict=state, **options)
+    if config.model_type in PARTS:
+        # Half of a whole Whisper is its decoder, most of a CLAP hears nothing: what is not used is not read at all.
+        part = PARTS[config.model_type]
+        state = _state_of(part, _weight_paths(where, revision=revision))
+        return lambda **options: part.kind.from_pretrained(None, state_dict=state, **options)
     if not _has(where, SAFETENSORS + PICKLED, revision=revision) and (found := _single(where)):
         state = dict(_tensors([found]))
         kind: Any = MODEL_MAPPING[type(config)]
@@ -230,11 +261,11 @@ def _weight_paths(where: str, *, revision: str | None) -> list[Path]:
     return [single]
 
 
-def _encoder_of_whisper(paths: Sequence[Path]) -> dict[str, Tensor]:
-    names = [name for name, _ in _tensors(paths, only=lambda name: name.endswith("conv1.weight"))]
-    prefix = next((start for start in WHISPER_PREFIXES if f"{start}conv1.weight" in names), None)
+def _state_of(part: Part, paths: Sequence[Path]) -> dict[str, Tensor]:
+    names = [name for name, _ in _tensors(paths, only=lambda name: name.endswith(part.mark))]
+    prefix = next((start for start in part.prefixes if f"{start}{part.mark}" in names), None)
     if prefix is None:
-        raise KeyError("there is no Whisper encoder in these weights")
+        raise KeyError(f"there is no {part.called} in these weights")
     found = _tensors(paths, only=lambda name: name.startswith(prefix))
     return {name.removeprefix(prefix): tensor for name, tensor in found}
 

@@ -8,7 +8,7 @@ alternatives stand with a bar between them and the first that exists is taken.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -72,6 +72,8 @@ class Family:
     config
         What ``config.json`` must say itself. transformers fills in what is missing with one
         model's values, and a wrong number of heads or a wrong stride fits any weights.
+    part
+        Entry of ``config.json`` that is the config of the part that hears, where there are others.
     """
 
     inputs: str = "waveform"
@@ -86,6 +88,7 @@ class Family:
     single: bool = False
     open_maps: bool = False
     config: tuple[str, ...] = CONVOLUTIONAL
+    part: str = ""
 
 
 # "mlp": what the non-linearity gives, that is, what goes into the second linear map.
@@ -182,14 +185,22 @@ ENCODERS: Mapping[str, Family] = MappingProxyType(
     }
 )
 
-_CLAP = (
-    "its audio tower stretches time by interpolation, folds it into an image and halves it from stage to stage, "
-    "and repeats or crops what is not 10 s long: its layers have no clock in common"
+# Types whose layers do not share one clock (see `clap`); their parts differ in how they lie, not in where.
+_FOLDED = "its attention runs in windows of patches, shifted from block to block, that hold pieces of several moments"
+_CLAP = Family(
+    inputs="folded-mel",
+    blocks="audio_encoder.layers",
+    sites={"mlp": Place("output.dense", "input"), "attention": Place("drop_path")},
+    front=Place("audio_encoder.patch_embed.proj"),
+    final=Place("audio_encoder.norm"),
+    maps=None,
+    without={"heads": _FOLDED, "maps": _FOLDED},
+    config=("spec_size", "patch_stride", "depths"),
 )
+STAGED: Mapping[str, Family] = MappingProxyType(
+    {"clap": replace(_CLAP, part="audio_config"), "clap_audio_model": _CLAP},
+)
+
 REFUSED: Mapping[str, str] = MappingProxyType(
-    {
-        "clap": _CLAP,
-        "clap_audio_model": _CLAP,
-        "sew-d": "its attention is another one than the other types' and has not been checked",
-    }
+    {"sew-d": "its attention is another one than the other types' and has not been checked"}
 )

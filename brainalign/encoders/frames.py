@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.core.time import Number, TimeAxis, exact
@@ -29,7 +30,7 @@ class FrameClock:
     span
         Samples one frame sees.
     stride
-        Samples between frames.
+        Samples between frames; a fraction where a model stretches time.
     lead
         Samples before the sound's first that the first frame sees, filled by padding; 0 where
         nothing is padded.
@@ -38,7 +39,7 @@ class FrameClock:
     rate: Fraction
     first_centre: Fraction
     span: int
-    stride: int
+    stride: int | Fraction
     lead: int = 0
 
     @property
@@ -48,15 +49,15 @@ class FrameClock:
 
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames a sound of ``n_samples`` samples has: all that lie in it, none that lie in padding."""
-        return max(0, (n_samples - self.least) // self.stride + 1)
+        return max(0, int((n_samples - self.least) // self.stride) + 1)
 
     def n_samples(self, n_frames: int) -> int:
         """Return the fewest samples that hold ``n_frames`` frames."""
-        return (n_frames - 1) * self.stride + self.least if n_frames else 0
+        return ceil((n_frames - 1) * self.stride) + self.least if n_frames else 0
 
     def reach(self, frame: int) -> int:
         """Return how many samples of the sound have to be there for a frame to see all it can."""
-        return frame * self.stride - self.lead + self.span
+        return ceil(frame * self.stride) - self.lead + self.span
 
     def axis(self, n_samples: int) -> TimeAxis:
         """Return the frame centres of a sound of ``n_samples`` samples that begins at time 0."""

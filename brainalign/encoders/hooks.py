@@ -78,6 +78,8 @@ def captured(sites: Mapping[Key, Site], *, stop: bool = True) -> Iterator[dict[K
         # Another capture around this one stops the pass with a signal of its own.
         if seen is not signal:
             raise
+        # Its traceback holds the pass and all that was in it until the garbage collector comes by.
+        signal.with_traceback(None)
     finally:
         for handle in handles:
             handle.remove()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
+from brainalign.core.errors import ValueProblem
 from brainalign.encoders.budget import default_memory
 from brainalign.encoders.checkpoint import (
     checked_device,
@@ -14,13 +17,21 @@ from brainalign.encoders.checkpoint import (
     read_model,
     read_settings,
 )
+from brainalign.encoders.clap import ClapEncoder
+from brainalign.encoders.clap_mel import FoldedMel
 from brainalign.encoders.families import Family
 from brainalign.encoders.inputs import INPUTS
+from brainalign.encoders.m2d import is_m2d, load_m2d
 from brainalign.encoders.precision import Precision, checked_dtype
 from brainalign.encoders.running import HuggingEncoder
 from brainalign.encoders.windows import Context, longest_windowing
 
 __all__ = ["HuggingEncoder", "load_encoder"]
+
+# How types hear whose layers have clocks of their own, and what they are run by.
+STAGED_KINDS: Mapping[str, tuple[type[FoldedMel], type[HuggingEncoder]]] = MappingProxyType(
+    {"folded-mel": (FoldedMel, ClapEncoder)}
+)
 
 
 def load_encoder(
@@ -41,7 +52,7 @@ def load_encoder(
     source
         A hub id such as ``"facebook/hubert-base-ls960"``, or a folder holding ``config.json``,
         weights and, except for Whisper, ``preprocessor_config.json``. A single file of weights
-        may have any name.
+        may have any name. An M2D checkpoint has no config: see `load_m2d`.
     revision
         Branch, tag or commit of a hub model. The commit goes into provenance.
     device
@@ -67,19 +78,26 @@ def load_encoder(
         In evaluation mode, with a memory budget that suits the device (see its ``memory``). A
         local folder goes by the hash of its files, never by its path.
     """
+    if is_m2d(source):
+        said = {"revision": revision, "attention": attention, "family": family}
+        if unused := [f"{name}={value!r}" for name, value in said.items() if value is not None]:
+            raise ValueProblem(
+                "an M2D checkpoint has no such choice", got=", ".join(unused), fix="leave it out (see load_m2d)"
+            )
+        return load_m2d(source, device=device, windowing=windowing, bands=bands, dtype=dtype)
     folder = local_folder(source)
     where = str(folder or source)
     config, family = read_config(where, revision=revision, family=family)
     # Everything after the config is read from the very commit the config came from.
     revision = getattr(config, "_commit_hash", None) or revision
-    hears = INPUTS[family.inputs]
+    hears, made = STAGED_KINDS.get(family.inputs) or (INPUTS[family.inputs], HuggingEncoder)
     inputs = hears.build(config, read_settings(where, revision=revision, needs=hears.needs))
     place = checked_device(device)
     number = checked_dtype(dtype, place)
     model = read_model(where, config, revision=revision, blocks=family.blocks, attention=attention, dtype=number)
     identity = identity_of(source, folder, config, revision=revision, dtype=number)
     default = longest_windowing(inputs.clock, max_seconds=family.max_seconds, n_most=inputs.n_most)
-    return HuggingEncoder(
+    return made(
         name=identity["model"],
         model=model.to(place),
         family=family,

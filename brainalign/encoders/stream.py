@@ -20,7 +20,8 @@ from brainalign.core.hashing import digest
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.trajectory import Trajectory
 from brainalign.encoders.pace import Progress
-from brainalign.encoders.running import HuggingEncoder, counted
+from brainalign.encoders.pieces import counted
+from brainalign.encoders.running import HuggingEncoder
 from brainalign.encoders.sites import SiteKey
 
 NOTE = "progress.json"

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from math import inf, nextafter
 from typing import Any, Protocol
 
 from brainalign.core.errors import ValueProblem
-from brainalign.core.time import TimeAxis, exact
+from brainalign.core.time import TimeAxis, exact, nearest
 from brainalign.encoders.frames import FrameClock
 
 SEAM_SECONDS, LEAST_SEAM_SECONDS = 4.0, 2.0
@@ -64,9 +66,13 @@ class Window:
     strict: bool = False
 
     def samples(self, clock: FrameClock, n_samples: int) -> slice:
-        """Return the samples to run: just enough for the frames, and all that are left for the last."""
+        """Return the samples to run: just enough for the frames, and all that are left for the last.
+
+        Where frames lie between samples, the window begins with the sample nearest to its first frame's own.
+        """
         last = self.stop == clock.n_frames(n_samples) and not self.strict
-        return slice(self.start * clock.stride, n_samples if last else min(n_samples, clock.reach(self.stop - 1)))
+        stop = n_samples if last else min(n_samples, clock.reach(self.stop - 1))
+        return slice(nearest(Fraction(self.start * clock.stride)), stop)
 
     @property
     def kept(self) -> slice:
@@ -215,7 +221,13 @@ def longest_windowing(clock: FrameClock, *, max_seconds: float, n_most: int | No
         With seams of 4 s, or 2 s where passes are short; none at all where a pass is too short to
         hold two such seams, so that a longer sound cannot be cut.
     """
-    most = max_seconds if n_most is None else min(max_seconds, float(n_most / clock.rate))
+    most = max_seconds if n_most is None else min(max_seconds, _no_less(n_most / clock.rate))
     if n_most is not None and most < 3 * LEAST_SEAM_SECONDS:
         return OnePass(n_most)
     return Windowing(most, SEAM_SECONDS if most >= 3 * SEAM_SECONDS else LEAST_SEAM_SECONDS)
+
+
+def _no_less(seconds: Fraction) -> float:
+    """Return the float nearest to a time, or where that one is too short for it the next."""
+    nearby = float(seconds)
+    return nearby if exact(nearby) >= seconds else nextafter(nearby, inf)

@@ -1,6 +1,8 @@
 """Hooks hear what they should, stop where they should, and always leave."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 import torch
@@ -96,3 +98,27 @@ def test_gradients_are_left_behind(stack):
     with captured({1: Site(stack[0])}) as found:
         stack(weight * 2)
     assert not found[1].requires_grad
+
+
+def test_a_pass_that_was_stopped_leaves_nothing_behind():
+    """Not even until the garbage collector comes: hours of sound would fill the memory."""
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x):
+            between = self.first(x)
+            kept.append(weakref.ref(between))
+            return self.second(between)
+
+    kept, model = [], Two()
+    gc.disable()
+    try:
+        with torch.inference_mode(), captured({0: Site(model.second, "output")}) as found:
+            model(torch.ones(2, 4))
+        assert 0 in found
+        assert kept[0]() is None
+    finally:
+        gc.enable()
