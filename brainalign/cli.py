@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, Self
 
 import typer
 
+from brainalign import cli_data
+
 if TYPE_CHECKING:
     from brainalign.pipeline.status import TaskStatus
     from brainalign.pipeline.store import Store
@@ -328,3 +330,6 @@ class _Guard:
 
 def _complain(text: str) -> None:
     typer.echo(typer.style("error: ", fg="red", bold=True) + text, err=True)
+
+
+cli_data.register(app, guard=_Guard)

@@ -7,32 +7,35 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from brainalign.core.errors import MissingFile, NotFinite, UnreadableFile, ValueProblem, unknown_name
+from brainalign.core.errors import MissingFile, MissingPackage, NotFinite, UnreadableFile
+from brainalign.core.montage import place_sensors
 from brainalign.core.provenance import Provenance
 from brainalign.core.recording import Recording
+from brainalign.core.volts import require_volts, volts_per
 
-# Ten times the largest EEG that a head produces, and a thousand times below microvolts read as volts.
-MAX_PLAUSIBLE_VOLTS = 1e-3
 ENDINGS = (
-    ".ahdr",
-    ".bdf",
-    ".cdt",
-    ".cnt",
-    ".edf",
-    ".eeg",
-    ".fif",
-    ".fif.gz",
-    ".gdf",
-    ".lay",
-    ".mff",
-    ".nxe",
-    ".set",
-    ".vhdr",
-)
+    ".ahdr", ".bdf", ".cdt", ".cnt", ".con", ".dap", ".dat", ".data", ".ds", ".edf", ".eeg", ".fif", ".fif.gz", ".gdf",
+    ".lay", ".mefd", ".mff", ".nedf", ".ns3", ".nxe", ".raw", ".rs3", ".set", ".sqd", ".vhdr",
+)  # fmt: skip
+# What looks like a recording and is read elsewhere: ending -> by what.
+ELSEWHERE = {
+    ".mat": "read .mat files with brainalign.datasets (read_broderick, read_cnd, read_cocoha, read_fieldtrip)",
+    ".h5": "read HDF5 parts with brainalign.datasets.hdf5.read_hdf5_parts",
+    ".hdf5": "read HDF5 parts with brainalign.datasets.hdf5.read_hdf5_parts",
+    ".fdt": "give the .set file that lies beside it",
+    ".vmrk": "give the .vhdr file that lies beside it",
+    ".gz": "unpack it first (gunzip); of compressed files only .fif.gz is read as it is",
+}
 
 
 def read_eeg(
-    path: str | Path, *, subject: str = "", session: str = "", run: str = "", montage: str | None = None
+    path: str | Path,
+    *,
+    subject: str = "",
+    session: str = "",
+    run: str = "",
+    montage: str | Path | None = None,
+    units: str = "V",
 ) -> Recording:
     """Read an EEG file.
 
@@ -40,13 +43,16 @@ def read_eeg(
     ----------
     path
         A file in any format of ``mne.io.read_raw`` (BDF, EDF, BrainVision ``.vhdr``,
-        EEGLAB ``.set``, FIF, ...). BrainVision and EEGLAB keep their samples in a second file
-        that must lie beside it.
+        EEGLAB ``.set``, FIF, CNT, EGI ``.mff`` and ``.raw``, ...). BrainVision and EEGLAB keep
+        their samples in a second file that must lie beside it.
     subject, session, run
         Whose recording it is.
     montage
-        Name of one of MNE's standard montages (``"biosemi128"``, ``"standard_1005"``, ...) that
-        gives the sensors their positions where the file holds none (BDF and EDF never do).
+        Name of one of MNE's standard montages (``"biosemi128"``, ``"standard_1005"``, ...) or a
+        file of positions, for files that hold none (BDF and EDF never do).
+    units
+        What the file's EEG and EOG numbers are when MNE takes them for volts: ``"V"``, ``"mV"``,
+        ``"uV"`` or ``"nV"``. Most formats say so themselves, and ``"V"`` is right.
 
     Returns
     -------
@@ -55,28 +61,19 @@ def read_eeg(
         file knows them and annotations as onsets.
     """
     path = Path(path)
+    scale = volts_per(units)
     raw = _read_raw(path)
     _require_finite(raw, path)
-    _require_volts(raw, path)
+    if scale != 1:
+        raw.apply_function(lambda values: values * scale, picks=["eeg", "eog"], verbose="error")
+    if "eeg" in raw.get_channel_types():
+        require_volts(raw.get_data(picks="eeg"), rate=raw.info["sfreq"], name=path.name)
     if montage is not None:
-        _place_sensors(raw, montage)
-    placed = {} if montage is None else {"montage": montage}
-    provenance = Provenance().then("read_eeg", file=path.name, **placed)
+        place_sensors(raw, montage)
+    told = {} if montage is None else {"montage": Path(montage).name}
+    told |= {} if units == "V" else {"units": units}
+    provenance = Provenance().then("read_eeg", file=path.name, **told)
     return Recording.from_mne(raw, subject=subject, session=session, run=run, provenance=provenance)
-
-
-def _place_sensors(raw: mne.io.BaseRaw, montage: str) -> None:
-    known = mne.channels.get_builtin_montages()
-    if montage not in known:
-        raise unknown_name(montage, among=known, kind="standard montage")
-    try:
-        raw.set_montage(montage, match_case=False, verbose="error")
-    except ValueError as error:
-        raise ValueProblem(
-            f"the montage {montage!r} does not know all EEG channels",
-            got=str(error).splitlines()[0],
-            fix="choose the montage of this cap, rename the channels, or mark channels that are no EEG as such",
-        ) from error
 
 
 def _read_raw(path: Path) -> mne.io.BaseRaw:
@@ -85,13 +82,20 @@ def _read_raw(path: Path) -> mne.io.BaseRaw:
         hint = f"beside it lie {', '.join(near[:4])}" if near else "check the folder and the spelling"
         raise MissingFile("there is no such EEG file", got=path.as_posix(), fix=hint)
     if not path.name.lower().endswith(ENDINGS):
+        known = f"convert it, or give the header file (.vhdr, .set); known: {', '.join(ENDINGS)}"
         raise UnreadableFile(
-            "this kind of file is not read as EEG",
-            got=path.name,
-            fix=f"convert it, or give the header file (.vhdr, .set); known: {', '.join(ENDINGS)}",
+            "this kind of file is not read as EEG", got=path.name, fix=ELSEWHERE.get(path.suffix.lower(), known)
         )
+    # MNE tells most formats by their ending; EGI's simple binary is the one that it does not.
+    read = mne.io.read_raw_egi if path.suffix.lower() == ".raw" else mne.io.read_raw
     try:
-        return mne.io.read_raw(path, preload=True, verbose="error")
+        return read(path, preload=True, verbose="error")
+    except ImportError as error:
+        raise MissingPackage(
+            f"MNE needs another package to read {path.name}",
+            got=str(error).splitlines()[0],
+            fix="pip install it into this environment (EEGLAB 7.3 and EGI: pip install 'brainalign[mat]' defusedxml)",
+        ) from error
     # Readers of damaged files fail in every way there is; all of them mean the same to the user.
     except Exception as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
@@ -115,20 +119,3 @@ def _require_finite(raw: mne.io.BaseRaw, path: Path) -> None:
         f"first at {first / raw.info['sfreq']:.3f} s",
         fix="cut the span with raw.crop, or set the gaps to 0 and mark those channels bad, and save the file again",
     )
-
-
-def _require_volts(raw: mne.io.BaseRaw, path: Path) -> None:
-    """Refuse EEG whose usual spread within a second no head could produce (slow drifts do not count)."""
-    if "eeg" not in raw.get_channel_types():
-        return
-    values = raw.get_data(picks="eeg")
-    window = max(2, round(raw.info["sfreq"]))
-    n_windows = values.shape[1] // window
-    windows = values[:, : n_windows * window].reshape(len(values), n_windows, window) if n_windows else values[:, None]
-    spread = float(np.median(windows.std(axis=2)))
-    if spread > MAX_PLAUSIBLE_VOLTS:
-        raise ValueProblem(
-            f"{path.name} does not seem to be in volts",
-            got=f"a median standard deviation of {spread:.3g} V in a second of EEG; a head makes about 1e-5 V",
-            fix="it is probably in microvolts: raw.apply_function(lambda x: x * 1e-6, picks='eeg'), and save it again",
-        )
