@@ -33,6 +33,12 @@ def test_trials_go_anywhere_as_long_as_half_of_the_frames_leave_their_place(rng)
         assert shifts[1:, trial].min() < 10 and shifts[1:, trial].max() > n - 10
 
 
+def test_no_trial_stays_within_the_lag_window(rng):
+    shifts = circular_shifts([500, 700, 900], n_permutations=4000, min_shift=100, rng=rng, closest=20)
+    assert shifts[1:].min(axis=0).tolist() == [20, 20, 20]
+    assert shifts[1:].max(axis=0).tolist() == [480, 680, 880]
+
+
 def test_trials_too_short_for_a_null_are_refused(rng):
     with pytest.raises(ValueProblem, match="too short for a circular-shift null"):
         circular_shifts([500, 290], n_permutations=10, min_shift=100, rng=rng)

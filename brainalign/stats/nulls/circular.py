@@ -24,14 +24,13 @@ MOVED_SHARE = 0.5
 
 
 def circular_shifts(
-    n_frames: Sequence[int], *, n_permutations: int, min_shift: int, rng: np.random.Generator
+    n_frames: Sequence[int], *, n_permutations: int, min_shift: int, rng: np.random.Generator, closest: int = 0
 ) -> np.ndarray:
     """Draw rotations, each trial on its own; row 0 is the data (no shift).
 
-    Every trial goes anywhere on its ring, and a rotation that leaves half of the frames near their place is drawn
-    again. Keeping every trial away from its place would be too much: surrogates would then lie
-    closer to each other than to the data, and the test would find too often what is not there (with eight trials of
-    10 s, in 7.6 instead of 5.9 % of families at 5 %).
+    A trial goes anywhere on its ring but for the lag window, and a rotation that leaves half of the frames near their
+    place is drawn again. Keeping every trial farther away would be too much: surrogates would then lie closer
+    to each other than to the data, and the test would find too often what is not there.
 
     Parameters
     ----------
@@ -43,6 +42,8 @@ def circular_shifts(
         Distance from the true alignment that counts as moved, in frames, either way round the ring.
     rng
         Source of randomness.
+    closest
+        Distance that every trial keeps from its place: the lag window, so that no trial shows the answer.
 
     Returns
     -------
@@ -66,7 +67,7 @@ def circular_shifts(
     sizes = np.array(n_frames)
     rows = [np.zeros((1, len(sizes)), dtype=np.int64)]
     while (left := n_permutations + 1 - sum(map(len, rows))) > 0:
-        drawn = rng.integers(0, sizes, size=(left, len(sizes)))
+        drawn = rng.integers(closest, sizes - closest + (closest > 0), size=(left, len(sizes)))
         moved = np.minimum(drawn, sizes - drawn) >= min_shift
         rows.append(drawn[moved @ sizes >= MOVED_SHARE * sizes.sum()])
     return np.concatenate(rows)
@@ -145,8 +146,9 @@ def draw(design: Design, *, n_permutations: int, seed: int, n_listeners: int = 1
         n_permutations=n_permutations,
         min_shift=distance,
         rng=generator(seed, "shifts", design.subject),
+        closest=design.lags.n,
     )
-    told = f"each trial shifted anywhere round its ring, half of all frames by at least {distance}"
+    told = f"each trial shifted round its ring, by at least {design.lags.n} frames, and half of all by {distance}"
     return Draw(to_trials(design, values), False, told)
 
 
