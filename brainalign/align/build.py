@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from brainalign.align.clock import ListeningClock
-from brainalign.align.grid import response_on_grid
+from brainalign.align.grid import outside_spans, response_on_grid
 from brainalign.core.arrays import require_shape
 from brainalign.core.design import Design, Trial
 from brainalign.core.errors import UnknownName, ValueProblem
@@ -24,7 +24,7 @@ from brainalign.core.recording import Recording
 from brainalign.core.time import Lags, Number, exact
 from brainalign.core.trajectory import Trajectory
 
-BRAIN_KINDS = ("eeg", "mag", "grad", "seeg", "ecog", "dbs")
+BRAIN_KINDS = ("eeg", "csd", "mag", "grad", "seeg", "ecog", "dbs")
 ONLY_STIMULUS = "stimulus"
 
 Features = Trajectory | Mapping[str, Trajectory]
@@ -49,7 +49,7 @@ def align(
     name: str | None = None,
     trim: Number = 0.0,
     mask: Mask = None,
-    drift: Number = 0,
+    drift: Number | Mapping[str, Number] = 0,
 ) -> Design:
     """Put features beside the response that followed them.
 
@@ -76,7 +76,8 @@ def align(
         Frames that may be used, shape ``(n_frames,)`` before trimming, bool (or stimulus
         name -> mask).
     drift
-        How much longer a stimulus second lasts on the recording's clock, as a share.
+        How much longer a stimulus second lasts on the recording's clock, as a share (or stimulus name -> share;
+        stimuli left out have none).
 
     Returns
     -------
@@ -87,7 +88,8 @@ def align(
 
     Notes
     -----
-    Nothing is scaled or centred here: that is learnt on training trials only.
+    Nothing is scaled or centred here: that is learnt on training trials only. Frames within the recording's
+    bad spans are masked; the trial keeps its length and its clock.
     """
     named = _named(features, name)
     masks = _per_stimulus(mask, named, what="mask")
@@ -105,7 +107,7 @@ def align(
         channels=brain.channels,
         positions=brain.positions,
         subject=recording.subject,
-        provenance=recording.provenance.then("align", onsets=heard, trim=exact(trim), drift=exact(drift), lags=window),
+        provenance=recording.provenance.then("align", onsets=heard, trim=exact(trim), drift=_told(drift), lags=window),
     )
 
 
@@ -179,7 +181,7 @@ def _brain(recording: Recording) -> Recording:
 
 
 def _hearings(
-    named: Mapping[str, Trajectory], recording: Recording, *, onset: Onset, drift: Number
+    named: Mapping[str, Trajectory], recording: Recording, *, onset: Onset, drift: Number | Mapping[str, Number]
 ) -> tuple[_Hearing, ...]:
     """List which stimulus was heard when, in order of time."""
     given = {key: (exact(time),) for key, time in _per_stimulus(onset, named, what="onset").items()}
@@ -194,7 +196,12 @@ def _hearings(
             fix=f"name the annotations after the stimuli, or give onset= (and name=). Annotations: {known}",
         )
     found = [(time, key) for key, times in onsets.items() for time in times]
-    return tuple(_Hearing(key, ListeningClock(time, drift)) for time, key in sorted(found))
+    paces = _per_stimulus(drift, named, what="drift") if isinstance(drift, Mapping) else dict.fromkeys(named, drift)
+    return tuple(_Hearing(key, ListeningClock(time, paces.get(key, 0))) for time, key in sorted(found))
+
+
+def _told(drift: Number | Mapping[str, Number]) -> object:
+    return {key: exact(share) for key, share in drift.items()} if isinstance(drift, Mapping) else exact(drift)
 
 
 def _trial(
@@ -211,5 +218,6 @@ def _trial(
     require_shape(usable.shape, (features.axis.n,), name=f"mask of {hearing.name!r}", axes="frames before trimming")
     stop = features.axis.n - cut
     x = features.frames(cut, stop)
-    y = response_on_grid(recording, hearing.clock.on_recording(x.axis), name=repr(hearing.name))
-    return Trial(hearing.name, x, y, usable[cut:stop])
+    heard = hearing.clock.on_recording(x.axis)
+    y = response_on_grid(recording, heard, name=repr(hearing.name))
+    return Trial(hearing.name, x, y, usable[cut:stop] & outside_spans(recording.bad_spans, heard))

@@ -6,7 +6,10 @@ features sparse. The interpolation is band-limited and exact to a fraction of a 
 
 from __future__ import annotations
 
-from math import ceil
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import ceil, floor
 
 import numpy as np
 
@@ -44,6 +47,45 @@ def response_on_grid(recording: Recording, axis: TimeAxis, *, name: str = "the s
     start, stop = _reach(recording.axis, axis)
     part = resample(recording.values[start:stop], recording.axis.part(start, stop), axis)
     return part.astype(np.float32, copy=False)
+
+
+def outside_spans(spans: Sequence[tuple[Fraction, Fraction]], axis: TimeAxis) -> np.ndarray:
+    """Tell which samples of a clock lie in none of some stretches, shape ``(axis.n,)``, bool.
+
+    Parameters
+    ----------
+    spans
+        First and last moments in seconds, both inside.
+    axis
+        The clock.
+    """
+    free = np.ones(axis.n, dtype=bool)
+    for start, stop in spans:
+        first = ceil((start - axis.t0) * axis.rate)
+        last = floor((stop - axis.t0) * axis.rate)
+        free[max(0, first) : max(0, last + 1)] = False
+    return free
+
+
+def recording_on_axis(recording: Recording, axis: TimeAxis) -> Recording:
+    """Bring a recording to another clock, without aliasing and exactly, origin included.
+
+    Parameters
+    ----------
+    recording
+        The response.
+    axis
+        The wanted times, in seconds of the recording: another rate, or times between its samples.
+
+    Returns
+    -------
+    Recording
+        Onsets and bad spans stay where they were in time. Channels that tell codes (triggers) do not
+        survive any resampling: read them before.
+    """
+    values = response_on_grid(recording, axis, name="the wanted axis")
+    provenance = recording.provenance.then("recording_on_axis", axis=axis.to_json())
+    return replace(recording, values=values, axis=axis, provenance=provenance)
 
 
 def _reach(source: TimeAxis, target: TimeAxis) -> tuple[int, int]:

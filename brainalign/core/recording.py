@@ -22,6 +22,8 @@ from brainalign.core.time import TimeAxis, exact
 if TYPE_CHECKING:
     import mne
 
+BAD = "BAD"
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:
@@ -42,6 +44,9 @@ class Recording:
         Names of bad channels.
     onsets
         When each event began, in seconds on the axis: event name -> times.
+    bad_spans
+        First and last moment of each stretch that must not be used, in seconds on the axis; in MNE,
+        annotations whose names begin with "BAD". Nothing is cut: trials mask them.
     subject, session, run
         Whose recording it is.
     """
@@ -57,6 +62,7 @@ class Recording:
     session: str = ""
     run: str = ""
     provenance: Provenance = field(default_factory=Provenance)
+    bad_spans: tuple[tuple[Fraction, Fraction], ...] = ()
 
     def __post_init__(self) -> None:
         n_channels = len(self.channels)
@@ -71,6 +77,7 @@ class Recording:
             name=f"the recording of {self.subject or 'an unnamed subject'}",
             fix="cut the damaged span, or mark the channel bad and interpolate it before reading it here",
         )
+        object.__setattr__(self, "bad_spans", tuple((exact(start), exact(stop)) for start, stop in self.bad_spans))
         object.__setattr__(self, "values", read_only(np.asarray(self.values)))
         object.__setattr__(self, "positions", read_only(np.asarray(self.positions, dtype=float)))
 
@@ -105,7 +112,15 @@ class Recording:
         raw.set_montage(self._montage(), on_missing="ignore", verbose="error")
         raw.info["bads"] = list(self.bads)
         marks = sorted((float(time - self.axis.t0), name) for name, times in self.onsets.items() for time in times)
-        raw.set_annotations(mne.Annotations([m[0] for m in marks], [0.0] * len(marks), [m[1] for m in marks]))
+        starts = [float(start - self.axis.t0) for start, _ in self.bad_spans]
+        lengths = [float(stop - start) for start, stop in self.bad_spans]
+        raw.set_annotations(
+            mne.Annotations(
+                [m[0] for m in marks] + starts,
+                [0.0] * len(marks) + lengths,
+                [m[1] for m in marks] + [f"{BAD}_span"] * len(starts),
+            )
+        )
         return raw
 
     def _montage(self) -> mne.channels.DigMontage:
@@ -139,6 +154,7 @@ class Recording:
             positions=_positions(raw),
             bads=tuple(raw.info["bads"]),
             onsets=_onsets(raw),
+            bad_spans=_bad_spans(raw),
             subject=subject,
             session=session,
             run=run,
@@ -157,6 +173,7 @@ class Recording:
             "session": self.session,
             "run": self.run,
             "provenance": self.provenance.to_json(),
+            "bad_spans": [[str(time) for time in span] for span in self.bad_spans],
         }
         return Artefact("recording", meta, {"values": self.values, "positions": self.positions})
 
@@ -177,6 +194,7 @@ class Recording:
             session=meta["session"],
             run=meta["run"],
             provenance=Provenance.from_json(meta["provenance"]),
+            bad_spans=tuple((Fraction(start), Fraction(stop)) for start, stop in meta.get("bad_spans", ())),
         )
 
 
@@ -190,6 +208,22 @@ def _onsets(raw: mne.io.BaseRaw) -> dict[str, tuple[Fraction, ...]]:
     """Read annotation onsets in seconds from the first sample (MNE counts from before a crop)."""
     onsets: dict[str, tuple[Fraction, ...]] = {}
     for mark in raw.annotations:
+        if _is_bad(mark):
+            continue
         name, time = str(mark["description"]), exact(round(float(mark["onset"]) - raw.first_time, 9))
         onsets[name] = (*onsets.get(name, ()), time)
     return onsets
+
+
+def _bad_spans(raw: mne.io.BaseRaw) -> tuple[tuple[Fraction, Fraction], ...]:
+    spans = []
+    for mark in raw.annotations:
+        start = round(float(mark["onset"]) - raw.first_time, 9)
+        if _is_bad(mark):
+            spans.append((exact(start), exact(round(start + float(mark["duration"]), 9))))
+    return tuple(sorted(spans))
+
+
+def _is_bad(mark: Mapping[str, Any]) -> bool:
+    """Tell MNE's marks of spoilt stretches from events: a name that begins with "BAD" and a length."""
+    return str(mark["description"]).upper().startswith(BAD) and float(mark["duration"]) > 0

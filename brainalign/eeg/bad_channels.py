@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import mne
 import numpy as np
 
-from brainalign.core.errors import unknown_name
+from brainalign.core.errors import UnknownName, unknown_name
 from brainalign.eeg.guards import require_eeg, require_long_enough
 
 N_NEIGHBOURS = 6
@@ -67,6 +67,33 @@ class BadChannels:
         found = {name for name, flag in zip(names, flags, strict=True) if flag}
         marked = raw.copy()
         marked.info["bads"] = [name for name in raw.ch_names if name in found.union(raw.info["bads"])]
+        return marked
+
+
+@dataclass(frozen=True)
+class MarkBad:
+    """Mark channels that somebody found bad; those already marked stay marked.
+
+    Parameters
+    ----------
+    names
+        Of the channels; each must be in the recording.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+
+    def __call__(self, raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+        """Return a copy with these channels marked."""
+        missing = sorted(set(self.names) - set(raw.ch_names))
+        if missing:
+            raise UnknownName(
+                "a bad channel is not in the recording", got=", ".join(missing), fix=f"use {raw.ch_names[:6]}..."
+            )
+        marked = raw.copy()
+        marked.info["bads"] = [name for name in raw.ch_names if name in {*self.names, *raw.info["bads"]}]
         return marked
 
 

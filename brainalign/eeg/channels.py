@@ -10,6 +10,9 @@ import numpy as np
 from brainalign.core.errors import UnknownName, ValueProblem
 from brainalign.eeg.guards import pick_names, require_eeg
 
+# The first pair that a recording has; P9 and P10 are what BioSemi's 64-channel cap has nearest to them.
+MASTOIDS = (("M1", "M2"), ("LM", "RM"), ("A1", "A2"), ("TP9", "TP10"), ("P9", "P10"))
+
 
 @dataclass(frozen=True)
 class Interpolate:
@@ -83,7 +86,8 @@ class Reference:
     ----------
     to
         ``"average"`` (after `Interpolate`: a bad channel must neither count nor be missing),
-        or channel names, e.g. ``("P9", "P10")``.
+        ``"mastoids"`` (the mean of the pair that the cap has behind the ears, see `MASTOIDS`), or
+        channel names, e.g. ``("P9", "P10")``.
     """
 
     to: str | tuple[str, ...] = "average"
@@ -94,6 +98,8 @@ class Reference:
     def __call__(self, raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
         """Return a re-referenced copy."""
         names = require_eeg(raw)
+        if self.to == "mastoids":
+            return raw.copy().set_eeg_reference(list(_mastoids(names)), projection=False, verbose="error")
         chosen = [self.to] if isinstance(self.to, str) and self.to != "average" else self.to
         missing = [] if chosen == "average" else sorted(set(chosen) - set(names))
         if missing:
@@ -102,3 +108,14 @@ class Reference:
             )
         reference = "average" if chosen == "average" else list(chosen)
         return raw.copy().set_eeg_reference(reference, projection=False, verbose="error")
+
+
+def _mastoids(names: list[str]) -> tuple[str, str]:
+    for pair in MASTOIDS:
+        if set(pair) <= set(names):
+            return pair
+    raise UnknownName(
+        "the recording has no pair of mastoid channels",
+        got=f"{', '.join(names[:6])}, ...",
+        fix=f"name the reference channels, or use 'average'; known pairs: {', '.join('/'.join(p) for p in MASTOIDS)}",
+    )

@@ -14,30 +14,46 @@ from typing import Any, Protocol
 import mne
 import numpy as np
 
+from brainalign.core.errors import unknown_name
 from brainalign.core.provenance import Provenance
 from brainalign.core.recording import Recording
 from brainalign.core.time import TimeAxis, exact
-from brainalign.eeg.bad_channels import BadChannels
+from brainalign.eeg.bad_channels import BadChannels, MarkBad
 from brainalign.eeg.channels import Interpolate, OcularRegression, Reference
-from brainalign.eeg.filters import BandPass, Butterworth, LineNoise
-from brainalign.eeg.guards import require_eeg
-from brainalign.eeg.rescale import Resample, RobustScale
+from brainalign.eeg.filters import BandPass, Butterworth, LineNoise, SpectralLine
+from brainalign.eeg.guards import pick_names, require_eeg, take_notes
+from brainalign.eeg.ocular import OcularIca, OcularProjection
+from brainalign.eeg.ransac import Ransac
+from brainalign.eeg.reference import Laplacian, RestReference
+from brainalign.eeg.rescale import Detrend, Resample, RobustScale
+from brainalign.eeg.segments import BadSegments
 
 __all__ = [
+    "PRESETS",
     "STEPS",
     "TRF_DEFAULT",
     "TRF_WITHOUT_EOG",
     "BadChannels",
+    "BadSegments",
     "BandPass",
     "Butterworth",
     "CleaningStep",
+    "Detrend",
     "Interpolate",
+    "Laplacian",
     "LineNoise",
+    "MarkBad",
+    "OcularIca",
+    "OcularProjection",
     "OcularRegression",
+    "Ransac",
     "Reference",
     "Resample",
+    "RestReference",
     "RobustScale",
+    "SpectralLine",
     "clean",
+    "preset",
 ]
 
 
@@ -59,6 +75,15 @@ STEPS: Mapping[str, Callable[..., CleaningStep]] = {
     "ocular_regression": OcularRegression,
     "robust_scale": RobustScale,
     "resample": Resample,
+    "spectral_line": SpectralLine,
+    "mark_bad": MarkBad,
+    "ransac": Ransac,
+    "rest_reference": RestReference,
+    "laplacian": Laplacian,
+    "ocular_ica": OcularIca,
+    "ocular_projection": OcularProjection,
+    "bad_segments": BadSegments,
+    "detrend": Detrend,
 }
 
 # Hum off first, so that it does not decide which channels look alike; bad channels are sought
@@ -67,8 +92,42 @@ STEPS: Mapping[str, Callable[..., CleaningStep]] = {
 TRF_WITHOUT_EOG: tuple[CleaningStep, ...] = (LineNoise(), BadChannels(), BandPass(), Interpolate(), Reference())
 TRF_DEFAULT: tuple[CleaningStep, ...] = (*TRF_WITHOUT_EOG, OcularRegression())
 
+PRESETS: Mapping[str, tuple[CleaningStep, ...]] = {
+    "trf-default": TRF_DEFAULT,
+    "minimal": (BandPass(low=0.5, high=None), Reference()),
+    # 1 to 8 Hz, then zero median and unit inter-quartile range: what is published of AudioSAE's recordings.
+    "audiosae": (BadChannels(), BandPass(low=1.0, high=8.0), Interpolate(), Reference(), RobustScale()),
+    # 1 to 8 Hz, bad channels by their deviation and rebuilt by splines, mastoids as reference, 128 Hz.
+    "broderick2018": (
+        BadChannels(methods=("deviation",), threshold=3.0),
+        BandPass(low=1.0, high=8.0),
+        Interpolate(),
+        Reference("mastoids"),
+        Resample(128.0),
+    ),
+}
 
-def clean(recording: Recording, steps: Sequence[CleaningStep] = TRF_DEFAULT) -> Recording:
+
+def preset(name: str) -> tuple[CleaningStep, ...]:
+    """Return the steps of a preset, to be run or to be changed with `dataclasses.replace`.
+
+    Parameters
+    ----------
+    name
+        ``"trf-default"``; ``"minimal"`` (drifts off and average reference); ``"audiosae"`` and ``"broderick2018"``
+        (as published; what the papers leave open is as in the default).
+
+    Examples
+    --------
+    >>> [type(step).__name__ for step in preset("minimal")]
+    ['BandPass', 'Reference']
+    """
+    if name not in PRESETS:
+        raise unknown_name(name, among=PRESETS, kind="cleaning preset")
+    return PRESETS[name]
+
+
+def clean(recording: Recording, steps: Sequence[CleaningStep] | str = TRF_DEFAULT) -> Recording:
     """Run cleaning steps over a recording, in order.
 
     Parameters
@@ -76,32 +135,37 @@ def clean(recording: Recording, steps: Sequence[CleaningStep] = TRF_DEFAULT) -> 
     recording
         The recording; it stays as it was.
     steps
-        What to do. Any callable from Raw to Raw will do.
+        What to do. Any callable from Raw to Raw will do; or the name of a preset.
 
     Returns
     -------
     Recording
-        The EEG channels, float32 volts, with onsets and identity kept. Its provenance
+        The EEG channels, float32 volts (current source densities in volts per square metre, where a step
+        makes them), with onsets and identity kept and bad spans marked. Its provenance
         names each step, its parameters and the channels it marked or rebuilt.
     """
     raw = recording.to_mne()
     provenance = recording.provenance
-    for step in steps:
+    for step in preset(steps) if isinstance(steps, str) else steps:
         before = list(raw.info["bads"])
         raw = step(raw)
-        provenance = _noted(provenance, step, before=before, after=list(raw.info["bads"]))
-    return _as_recording(raw.pick(require_eeg(raw)), recording, provenance)
+        found = take_notes(raw)
+        provenance = _noted(provenance, step, before=before, after=list(raw.info["bads"]), found=found)
+    kept = pick_names(raw, ("csd",)) or require_eeg(raw)
+    return _as_recording(raw.pick(kept), recording, provenance)
 
 
-def _noted(provenance: Provenance, step: object, *, before: list[str], after: list[str]) -> Provenance:
+def _noted(
+    provenance: Provenance, step: object, *, before: list[str], after: list[str], found: Mapping[str, Any]
+) -> Provenance:
     name = getattr(step, "__name__", type(step).__name__)
     parameters: dict[str, Any] = {}
     if is_dataclass(step) and not isinstance(step, type):
         parameters = {field.name: getattr(step, field.name) for field in fields(step)}
     marked = [channel for channel in after if channel not in before]
     rebuilt = [channel for channel in before if channel not in after]
-    found = {"marked_bad": marked} if marked else {}
-    return provenance.then(name, **parameters, **found, **({"no_longer_bad": rebuilt} if rebuilt else {}))
+    told = dict(found) | ({"marked_bad": marked} if marked else {})
+    return provenance.then(name, **parameters, **told, **({"no_longer_bad": rebuilt} if rebuilt else {}))
 
 
 def _as_recording(raw: mne.io.BaseRaw, before: Recording, provenance: Provenance) -> Recording:
@@ -112,4 +176,10 @@ def _as_recording(raw: mne.io.BaseRaw, before: Recording, provenance: Provenance
     same_clock = raw.info["sfreq"] == float(before.axis.rate)
     rate = before.axis.rate if same_clock else exact(float(raw.info["sfreq"]))
     axis = TimeAxis(rate, raw.n_times, before.axis.t0 + Fraction(int(raw.first_samp)) / rate)
-    return replace(read, values=read.values.astype(np.float32), axis=axis, onsets=before.onsets)
+    return replace(
+        read,
+        values=read.values.astype(np.float32),
+        axis=axis,
+        onsets=before.onsets,
+        bad_spans=tuple((axis.t0 + start, axis.t0 + stop) for start, stop in read.bad_spans),
+    )

@@ -57,6 +57,51 @@ class LineNoise:
 
 
 @dataclass(frozen=True)
+class SpectralLine:
+    """Subtract sinusoids at the mains frequencies where a multitaper F-test finds them, from EEG and EOG.
+
+    Nothing else is touched, so nothing of the brain's at these frequencies is lost; hum that changes its
+    strength within a window is removed in part only.
+
+    Parameters
+    ----------
+    frequencies
+        Hz; each must lie below half the sampling rate. Name harmonics one by one.
+    window
+        Seconds over which a sinusoid is taken to be steady.
+    p
+        A sinusoid is subtracted where the F-test's p-value is below this.
+    """
+
+    frequencies: tuple[float, ...] = (50.0,)
+    window: float = 10.0
+    p: float = 0.05
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frequencies", tuple(float(hertz) for hertz in self.frequencies))
+
+    def __call__(self, raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+        """Return a copy without the sinusoids."""
+        nyquist = raw.info["sfreq"] / 2
+        if not all(0 < hertz < nyquist for hertz in self.frequencies):
+            raise ValueProblem(
+                "a spectral line must lie between 0 Hz and half the sampling rate",
+                got=f"{list(self.frequencies)} Hz, and a Nyquist frequency of {nyquist:g} Hz",
+                fix="leave that frequency out: this recording holds none of it",
+            )
+        if not self.frequencies:
+            return raw.copy()
+        return raw.copy().notch_filter(
+            self.frequencies,
+            picks=pick_names(raw, EEG_AND_EOG),
+            method="spectrum_fit",
+            filter_length=f"{min(self.window, raw.n_times / raw.info['sfreq']):g}s",
+            p_value=self.p,
+            verbose="error",
+        )
+
+
+@dataclass(frozen=True)
 class BandPass:
     """Keep one band of EEG and EOG with a zero-phase FIR filter (Hamming window, -6 dB in mid-transition).
 

@@ -15,6 +15,7 @@ from brainalign.core.recording import Recording
 WINDOW_SECONDS = 4
 MICROVOLTS_PER_VOLT = 1e6
 LEAST_POWER = 1e-12
+MAINS_HZ = (50.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class Quality:
     psd_before, psd_after
         Median over channels of the power spectral density, in dB re 1 uV^2/Hz, one per
         frequency.
+    kept_share
+        Share of the cleaned recording that lies outside its bad spans.
+    positions
+        Of the channels, metres in head coordinates, for a map; empty where a channel has none.
+    line_decibels
+        How far the strongest of 50 and 60 Hz stood out of its neighbourhood before, in dB; None where
+        the recording holds neither.
     """
 
     label: str
@@ -49,6 +57,9 @@ class Quality:
     frequencies: tuple[float, ...]
     psd_before: tuple[float, ...]
     psd_after: tuple[float, ...]
+    kept_share: float = 1.0
+    positions: tuple[tuple[float, ...], ...] = ()
+    line_decibels: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""
@@ -85,6 +96,9 @@ def quality(before: Recording, after: Recording) -> Quality:
         frequencies=_floats(hertz_old[:n]),
         psd_before=_floats(psd_old[:n]),
         psd_after=_floats(psd_new[:n]),
+        kept_share=_kept_share(after),
+        positions=tuple(_place(after, name) for name in channels),
+        line_decibels=_line(hertz_old, psd_old),
     )
 
 
@@ -102,6 +116,30 @@ def _bads(before: Recording, after: Recording) -> tuple[str, ...]:
     marked = {name for step in after.provenance.steps for name in step.parameters.get("marked_bad", ())}
     bad = marked.union(before.bads, after.bads)
     return tuple(name for name in before.channels if name in bad)
+
+
+def _place(recording: Recording, name: str) -> tuple[float, ...]:
+    place = recording.positions[recording.channels.index(name)]
+    return _floats(place) if np.isfinite(place).all() else ()
+
+
+def _kept_share(recording: Recording) -> float:
+    """Return the share of samples in no bad span (spans may overlap)."""
+    good = np.ones(recording.axis.n, dtype=bool)
+    for start, stop in recording.bad_spans:
+        first, last = recording.axis.index(start), recording.axis.index(stop)
+        good[max(0, first) : max(0, last + 1)] = False
+    return float(np.mean(good)) if good.size else 0.0
+
+
+def _line(hertz: np.ndarray, psd: np.ndarray) -> float | None:
+    """Return by how much mains hum stands out of the 4 Hz on either side, in dB."""
+    found = []
+    for mains in MAINS_HZ:
+        around = (np.abs(hertz - mains) > 1) & (np.abs(hertz - mains) <= 4)
+        if hertz[-1] >= mains + 4:
+            found.append(float(psd[int(np.argmin(np.abs(hertz - mains)))] - np.median(psd[around])))
+    return max(found) if found else None
 
 
 def _median_psd(values: np.ndarray, recording: Recording) -> tuple[np.ndarray, np.ndarray]:

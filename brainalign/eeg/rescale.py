@@ -1,4 +1,4 @@
-"""In which unit, and how often, is the EEG told? Robust scaling, and another sampling rate."""
+"""In which unit, from which zero, and how often is the EEG told? Scaling, detrending, another sampling rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import mne
 import numpy as np
 
 from brainalign.core.errors import ValueProblem, unknown_name
-from brainalign.eeg.guards import require_eeg
+from brainalign.eeg.filters import EEG_AND_EOG
+from brainalign.eeg.guards import good_samples, pick_names, require_eeg
 
 METHODS = ("fft", "polyphase")
 
@@ -37,6 +38,36 @@ class RobustScale:
         rows = [raw.ch_names.index(name) for name in names]
         scaled._data[rows] = (values - half[:, None]) / spread[:, None]
         return scaled
+
+
+@dataclass(frozen=True)
+class Detrend:
+    """Subtract a slow polynomial from each EEG and EOG channel, fitted outside bad stretches.
+
+    Parameters
+    ----------
+    order
+        0 is the mean, 1 a line. A high-pass filter does more, and rings where a polynomial does not.
+    """
+
+    order: int = 1
+
+    def __call__(self, raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+        """Return a copy without the trend."""
+        good = good_samples(raw)
+        if self.order < 0 or np.count_nonzero(good) <= self.order:
+            raise ValueProblem(
+                "a trend needs an order of 0 or more and more good samples than that",
+                got=f"order {self.order}, {np.count_nonzero(good)} good samples",
+                fix="use order=1",
+            )
+        basis = np.polynomial.legendre.legvander(np.linspace(-1, 1, raw.n_times), self.order)
+        straight = raw.copy().load_data(verbose="error")
+        rows = [raw.ch_names.index(name) for name in pick_names(raw, EEG_AND_EOG)]
+        values = straight._data[rows]
+        weights = np.linalg.lstsq(basis[good], values[:, good].T, rcond=None)[0]
+        straight._data[rows] = values - (basis @ weights).T
+        return straight
 
 
 @dataclass(frozen=True)

@@ -147,14 +147,15 @@ def test_average_reference_sums_to_zero_and_leaves_the_eyes_alone() -> None:
 @pytest.mark.parametrize("name", sorted(STEPS))
 def test_steps_change_nothing_they_were_given_and_read_lists_as_tuples(name: str) -> None:
     raw = _listener(seconds=20)
-    raw.info["bads"] = ["Oz"]
+    bads = [] if name in ("laplacian", "rest_reference") else ["Oz"]
+    raw.info["bads"] = bads
     if name == "ocular_regression":
         raw.set_eeg_reference("average", projection=False, verbose="error")
     before = raw.get_data().copy()
     step = STEPS[name]()
     step(raw)
     np.testing.assert_array_equal(raw.get_data(), before)
-    assert raw.info["bads"] == ["Oz"]
+    assert raw.info["bads"] == bads
     hash(step)
     assert LineNoise([50, 60]) == LineNoise((50.0, 60.0))
     assert Reference(["P9"]) == Reference(("P9",))

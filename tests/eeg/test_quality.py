@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -71,3 +73,15 @@ def test_silence_has_a_floor_instead_of_minus_infinity() -> None:
         np.zeros((1280, 1)), TimeAxis(128, 1280), ("Cz",), ("eeg",), np.zeros((1, 3)), provenance=Provenance()
     )
     assert max(quality(silent, silent).psd_before) == -120
+
+
+def test_bad_spans_positions_and_hum() -> None:
+    before = Recording.from_mne(simulate_listener([], {}, seconds=20, seed=1, subject="01"), subject="01")
+    spans = ((Fraction(2), Fraction(4)), (Fraction(3), Fraction(7)))
+    found = quality(before, replace(clean(before), bad_spans=spans))
+    assert found.kept_share == pytest.approx(0.75, abs=1e-3)
+    np.testing.assert_allclose(found.positions, before.positions[:64], atol=1e-9)
+    assert found.line_decibels > 15
+    assert quality(clean(before), clean(before)).line_decibels < 3
+    slow = _recording(np.random.default_rng(0).normal(size=(640, 2)) * 1e-5, rate=64)
+    assert quality(slow, slow).line_decibels is None
