@@ -140,7 +140,7 @@ def dense_part(values: np.ndarray, *, rows: tuple[int, int], columns: np.ndarray
     part = np.empty((stop - start, width), dtype=np.float32)
     step = max(1, _BLOCK_BYTES // max(1, values.shape[1] * values.itemsize))
     for low in range(start, stop, step):
-        block = _read(values, low, min(low + step, stop))
+        block = read_rows(values, low, min(low + step, stop))
         part[low - start : low - start + len(block)] = block if columns is None else block[:, columns]
     return part
 
@@ -154,13 +154,24 @@ def _side_by_side(columns: np.ndarray | None, width: int) -> slice | None:
     return None
 
 
-def _read(array: np.ndarray, start: int, stop: int) -> np.ndarray:
+def read_rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
     """Read rows of a mapped file by themselves: what was mapped would stay in memory until the whole is let go."""
-    if not isinstance(array, np.memmap) or array.filename is None or not array.flags.c_contiguous:
+    mapped = _mapped_below(array)
+    if mapped is None or mapped.filename is None or not array.flags.c_contiguous:
         return array[start:stop]
     row = math.prod(array.shape[1:])
-    offset = array.offset + start * row * array.itemsize
-    return np.fromfile(array.filename, array.dtype, (stop - start) * row, offset=offset).reshape(-1, *array.shape[1:])
+    offset = mapped.offset + array.ctypes.data - mapped.ctypes.data + start * row * array.itemsize
+    return np.fromfile(mapped.filename, array.dtype, (stop - start) * row, offset=offset).reshape(-1, *array.shape[1:])
+
+
+def _mapped_below(array: np.ndarray) -> np.memmap | None:
+    """Return the map of a file that an array is a view of: the outermost one, whose offset is its own."""
+    found = None
+    below: object = array
+    while isinstance(below, np.ndarray):
+        found = below if isinstance(below, np.memmap) else found
+        below = below.base
+    return found
 
 
 def csr_rows(arrays: Sequence[np.ndarray], *, n_features: int, rows: tuple[int, int]) -> sparse.csr_array:
@@ -208,12 +219,12 @@ def csr_part(
     kept_data, kept_columns, lengths = [], [], []
     for low, high in _row_blocks(pointers, indices.itemsize + data.itemsize):
         first, last = int(pointers[low]), int(pointers[high])
-        numbers = _read(indices, first, last)
+        numbers = read_rows(indices, first, last)
         require_columns(numbers, n_features=n_features)
         where = place[numbers]
         kept = where >= 0
         kept_columns.append(where[kept])
-        kept_data.append(_read(data, first, last)[kept].astype(np.float32, copy=False))
+        kept_data.append(read_rows(data, first, last)[kept].astype(np.float32, copy=False))
         so_far = np.concatenate([[0], np.cumsum(kept)])
         lengths.append(np.diff(so_far[pointers[low : high + 1] - first]))
     ends = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))])
@@ -237,7 +248,7 @@ def _row_blocks(pointers: np.ndarray, bytes_each: int) -> Iterator[tuple[int, in
 
 def checked_pointers(indptr: np.ndarray, *, rows: tuple[int, int], n_stored: int) -> np.ndarray:
     """Return where rows begin and end, read and looked at: they must rise and lie within what is stored."""
-    pointers = _read(indptr, rows[0], rows[1] + 1).astype(np.int64)
+    pointers = read_rows(indptr, rows[0], rows[1] + 1).astype(np.int64)
     ends = (int(indptr[0]), int(indptr[-1])) if len(indptr) else (0, -1)
     if ends != (0, n_stored) or np.any(np.diff(pointers) < 0) or pointers[0] < 0 or pointers[-1] > n_stored:
         raise _unfit(f"rows from {ends[0]} to {ends[1]} of {n_stored} stored values, or not in order")

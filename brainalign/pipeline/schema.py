@@ -74,10 +74,15 @@ class EncoderPart(Part):
     revision: str | None = Field(None, description="Hub revision (a commit) to pin.")
 
 
+VariantName = Literal["batchtopk", "topk", "relu-l1", "jumprelu", "gated", "matryoshka", "temporal", "frozen-decoder"]
+
+
 class TrainedSae(Part):
-    """A BatchTopK sparse autoencoder trained on this study's own activations."""
+    """A sparse autoencoder trained on this study's own activations."""
 
     kind: Literal["train"] = "train"
+    variant: VariantName = Field("batchtopk", description="Way of training: see docs/sae.md.")
+    options: dict[str, float] = Field({}, description="The variant's own settings, by name.")
     expansion: int = Field(8, ge=1, description="Features per model dimension.")
     k: int = Field(12, ge=1, description="Mean number of active features per frame.")
     n_steps: int = Field(2000, ge=1, description="Training steps.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,15 +22,19 @@ from brainalign.core.artefact import Artefact
 from brainalign.core.errors import ShapeMismatch, ValueProblem, unknown_name
 from brainalign.core.hashing import array_digest, digest, plain
 from brainalign.sae.apply import apply_sae
+from brainalign.sae.rules import non_negative, signed_top_k
+from brainalign.sae.units import row_norms, unit_rows
 
 if TYPE_CHECKING:
     from brainalign.core.trajectory import Trajectory
+    from brainalign.sae.screened import Screened
 
 KIND = "sparse-coder"
-BLOCK_ROWS = 512
+BLOCK_ROWS, SCREENED_ROWS = 512, 1024
 ARRAYS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 
-Rule = Literal["threshold", "top-k"]
+Screening = Literal["exact", "bfloat16", "int8"]
+Rule = Literal["threshold", "top-k", "signed-top-k", "non-negative"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +65,12 @@ class SparseCoder:
         JSON values: architecture, layer, encoder, rate and whatever else is known.
     rule
         How the active features are chosen: ``"threshold"`` as above, ``"top-k"`` for the
-        ``k`` largest positive pre-activations of each frame on its own.
+        ``k`` largest positive pre-activations of each frame on its own, ``"signed-top-k"`` for the ``k``
+        farthest from zero, ``"non-negative"`` for a least-squares fit by at most ``k`` non-negative weights (both for
+        `brainalign.sae.bases`).
+    unit_frames
+        Whether every frame is first divided by its own norm. Then `decode` gives frames in units of their norm,
+        and `reconstruct` in the input's units (it knows the norms).
     """
 
     W_enc: np.ndarray
@@ -72,6 +82,7 @@ class SparseCoder:
     k: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
     rule: Rule = "threshold"
+    unit_frames: bool = False
 
     def __post_init__(self) -> None:
         if np.ndim(self.W_enc) != 2:
@@ -97,7 +108,7 @@ class SparseCoder:
             raise unknown_name(self.rule, among=RULES, kind="rule for the active features")
         if not (np.isfinite(self.scale) and self.scale > 0):
             raise ValueProblem("an input scale must be positive", got=self.scale, fix="give 1.0 for unscaled input")
-        if not (self.rule == "top-k") <= self.k <= self.d_sae:
+        if not (self.rule != "threshold") <= self.k <= self.d_sae:
             raise ValueProblem("k must lie between 1 and d_sae", got=f"k={self.k}, d_sae={self.d_sae}", fix="change k")
 
     @property
@@ -119,9 +130,10 @@ class SparseCoder:
     def content(self) -> str:
         """SHA-256 of everything that decides a feature's value (the metadata does not)."""
         arrays = {name: array_digest(getattr(self, name)) for name in ARRAYS}
-        return digest({"arrays": arrays, "scale": self.scale, "k": self.k, "rule": self.rule})
+        unit = {"unit_frames": True} if self.unit_frames else {}
+        return digest({"arrays": arrays, "scale": self.scale, "k": self.k, "rule": self.rule, **unit})
 
-    def encode(self, x: np.ndarray) -> sparse.csr_array:
+    def encode(self, x: np.ndarray, *, screening: Screening = "exact") -> sparse.csr_array:
         """Turn frames into features, in row blocks at flat memory.
 
         A value depends on its own frame only, to the last bit: every product has one shape
@@ -132,6 +144,11 @@ class SparseCoder:
         ----------
         x
             Frames in the encoder's units, shape ``(n, d_in)``.
+        screening
+            ``"exact"``: every pre-activation in float32. Faster, for a threshold: a rough product says
+            where to look, and only candidates are computed in float32. ``"bfloat16"`` overlooks
+            nothing; ``"int8"`` may, beyond 8 standard deviations of its rounding. Values and
+            thresholds agree with the exact ones to float32's rounding (about 1e-7), not to the bit.
 
         Returns
         -------
@@ -144,6 +161,8 @@ class SparseCoder:
                 got=f"threshold NaN, k={self.k}",
                 fix="calibrate(coder, trajectory) from brainalign.sae.calibrate, on frames of its layer",
             )
+        if screening != "exact":
+            return self._screened(screening).encode(self._centred(x, SCREENED_ROWS))
         parts = [_to_csr(pre, RULES[self.rule](pre, self)) for pre in self.pre_activations(x)]
         if not parts:
             return sparse.csr_array((0, self.d_sae), dtype=np.float32)
@@ -154,22 +173,42 @@ class SparseCoder:
 
         Each block is valid until the next one is asked for: the buffer is used again.
         """
+        block = np.zeros((BLOCK_ROWS, self.d_in), dtype=np.float32)
+        pre = np.empty((BLOCK_ROWS, self.d_sae), dtype=np.float32)
+        for rows in self._centred(x, BLOCK_ROWS):
+            block[: len(rows)] = rows
+            block[len(rows) :] = 0
+            np.matmul(block, self.W_enc, out=pre)
+            pre += self.b_enc
+            yield pre[: len(rows)]
+
+    def _centred(self, x: np.ndarray, n_rows: int) -> Iterator[np.ndarray]:
+        """Yield ``scale * x - b_dec`` in blocks of up to so many rows."""
         if np.ndim(x) != 2 or np.shape(x)[1] != self.d_in:
             raise ShapeMismatch(
                 f"frames must have shape (n, {self.d_in})",
                 got=np.shape(x),
                 fix="give this coder frames of the layer it was trained on",
             )
-        block = np.zeros((BLOCK_ROWS, self.d_in), dtype=np.float32)
-        pre = np.empty((BLOCK_ROWS, self.d_sae), dtype=np.float32)
-        for start in range(0, len(x), BLOCK_ROWS):
-            rows = np.asarray(x[start : start + BLOCK_ROWS], dtype=np.float32)
+        for start in range(0, len(x), n_rows):
+            rows = np.asarray(x[start : start + n_rows], dtype=np.float32)
             require_finite(rows, name=f"frames {start} to {start + len(rows) - 1}", fix="check the encoder's output")
-            block[: len(rows)] = np.float32(self.scale) * rows - self.b_dec
-            block[len(rows) :] = 0
-            np.matmul(block, self.W_enc, out=pre)
-            pre += self.b_enc
-            yield pre[: len(rows)]
+            yield np.float32(self.scale) * (unit_rows(rows) if self.unit_frames else rows) - self.b_dec
+
+    def _screened(self, screening: str) -> Screened:
+        """Return what looks roughly first; what it has prepared is kept for the next frames."""
+        from brainalign.sae.screened import Screened  # PyTorch, and it knows this class
+
+        if screening not in self._prepared:
+            self._prepared[screening] = Screened(self, screening)
+        return self._prepared[screening]
+
+    @cached_property
+    def _prepared(self) -> dict[str, Screened]:
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_prepared"}
 
     def decode(self, features: sparse.csr_array) -> np.ndarray:
         """Turn features back into frames, float32, shape ``(n, d_in)``, in the input's units."""
@@ -181,15 +220,20 @@ class SparseCoder:
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         """Send frames through the coder and back, float32, shape ``(n, d_in)``."""
-        return self.decode(self.encode(x))
+        return self.decode(self.encode(x)) * self.lengths(x)
 
-    def apply(self, trajectory: Trajectory, *, prefix: str = "sae-") -> Trajectory:
+    def lengths(self, x: np.ndarray) -> np.ndarray:
+        """Return what `decode` must be multiplied by for these frames, ``(n, 1)``: 1, or their norms."""
+        return row_norms(x) if self.unit_frames else np.ones((len(x), 1), dtype=np.float32)
+
+    def apply(self, trajectory: Trajectory, *, prefix: str = "sae-", folder: str | Path | None = None) -> Trajectory:
         """Return the trajectory's features: the method form of `brainalign.sae.apply.apply_sae`."""
-        return apply_sae(self, trajectory, prefix=prefix)
+        return apply_sae(self, trajectory, prefix=prefix, folder=folder)
 
     def pack(self) -> Artefact:
         """Return the coder as an artefact, exactly."""
-        meta = {"scale": self.scale, "k": self.k, "rule": self.rule, "metadata": self.metadata}
+        meta: dict[str, Any] = {"scale": self.scale, "k": self.k, "rule": self.rule, "metadata": self.metadata}
+        meta |= {"unit_frames": True} if self.unit_frames else {}
         return Artefact(KIND, meta, {name: getattr(self, name) for name in ARRAYS})
 
     @classmethod
@@ -197,7 +241,8 @@ class SparseCoder:
         """Read back what `pack` wrote."""
         meta, arrays = artefact.meta, artefact.arrays
         named: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
-        return cls(**named, scale=meta["scale"], k=meta["k"], metadata=meta["metadata"], rule=meta["rule"])
+        named |= {name: meta[name] for name in ("scale", "k", "metadata", "rule")}
+        return cls(**named, unit_frames=meta.get("unit_frames", False))
 
 
 def _above_threshold(pre: np.ndarray, coder: SparseCoder) -> np.ndarray:
@@ -215,6 +260,8 @@ def _top_of_each_row(pre: np.ndarray, coder: SparseCoder) -> np.ndarray:
 RULES: dict[str, Callable[[np.ndarray, SparseCoder], np.ndarray]] = {
     "threshold": _above_threshold,
     "top-k": _top_of_each_row,
+    "signed-top-k": signed_top_k,
+    "non-negative": non_negative,
 }
 
 

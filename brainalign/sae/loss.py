@@ -4,12 +4,15 @@ About k of d_sae features are active per frame, so decoding, the weight gradient
 gradient of the activations touch only the active pairs. The one dense product of a step is
 the encoder's (autograd does five). On CPU the winners are `embedding_bag` with per-sample
 weights, forwards and on the transposed pattern, and `sampled_addmm`; gather and index_add
-are three times slower than dense because they build (n, k, d_in) in memory.
+are three times slower than dense because they build (n, k, d_in) in memory. The products at
+the active pairs are taken feature by feature: a decoder row then stays in the core's own
+cache, and they come out in the order in which the weights' gradients want them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -41,20 +44,24 @@ class Pattern:
         rows, columns = np.divmod(active, shape[1])
         return cls(torch.from_numpy(rows), torch.from_numpy(columns), shape)
 
-    @property
+    @cached_property
     def row_pointers(self) -> torch.Tensor:
         """Where each frame's pairs begin, shape ``(n_frames + 1,)``."""
         return _pointers(self.rows, self.shape[0])
 
-    @property
+    @cached_property
     def column_pointers(self) -> torch.Tensor:
         """Where each feature's pairs begin once sorted by feature, shape ``(d_sae + 1,)``."""
         return _pointers(self.columns, self.shape[1])
 
-    def by_column(self) -> torch.Tensor:
-        """Return the order that sorts the pairs by feature (stable, so sums have one order)."""
+    @cached_property
+    def _order(self) -> torch.Tensor:
         narrow = np.uint16 if self.shape[1] <= 1 << 16 else np.uint32
         return torch.from_numpy(np.argsort(self.columns.numpy().astype(narrow), kind="stable"))
+
+    def by_column(self) -> torch.Tensor:
+        """Return the order that sorts the pairs by feature (stable, so sums have one order)."""
+        return self._order
 
 
 def _pointers(sorted_or_not: torch.Tensor, n: int) -> torch.Tensor:
@@ -97,6 +104,21 @@ def combine(pattern: Pattern, values: torch.Tensor, table: torch.Tensor) -> torc
     )
 
 
+def column_products(pattern: Pattern, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return ``(left @ right.T)`` at the pattern's pairs only, in the order of `Pattern.by_column`.
+
+    Each is the product of two vectors, and its rounding knows nothing of the other pairs.
+    """
+    empty = torch.sparse_csr_tensor(
+        pattern.column_pointers,
+        pattern.rows[pattern.by_column()],
+        torch.zeros(len(pattern.columns), dtype=left.dtype),
+        size=pattern.shape[::-1],
+        check_invariants=False,
+    )
+    return torch.sparse.sampled_addmm(empty, right, left.T, beta=0.0).values()
+
+
 def reconstruction_step(parameters: Parameters, x: torch.Tensor, pre: torch.Tensor, pattern: Pattern) -> LossStep:
     """Return the mean squared error of the pattern's reconstruction, and its gradients.
 
@@ -111,10 +133,27 @@ def reconstruction_step(parameters: Parameters, x: torch.Tensor, pre: torch.Tens
     pattern
         The active pairs (a constant of the loss, as in top-k training).
     """
-    values = pre.reshape(-1)[pattern.rows * pattern.shape[1] + pattern.columns]
-    residual = combine(pattern, values, parameters["decoder"]) + parameters["b_dec"] - x
+    return values_step(parameters, x, (pattern, pre.reshape(-1)[pattern.rows * pattern.shape[1] + pattern.columns]))
+
+
+def values_step(parameters: Parameters, x: torch.Tensor, active: tuple[Pattern, torch.Tensor]) -> LossStep:
+    """Return what `reconstruction_step` does, from the active values alone.
+
+    Parameters
+    ----------
+    parameters
+        The coder's parameters.
+    x
+        Scaled frames, shape ``(n_frames, d_in)``.
+    active
+        The pattern and the pre-activation of each of its pairs.
+    """
+    pattern, values = active
+    residual = combine(pattern, values, parameters["decoder"])
+    residual += parameters["b_dec"]
+    residual -= x
     slope = residual * (2.0 / len(x))
-    gradients = pattern_gradients(parameters, x, slope, (pattern, values))
+    gradients = pattern_gradients(parameters, x, slope, active)
     gradients["b_dec"] += slope.sum(0)
     return LossStep(float(residual.square().sum()) / len(x), gradients, pattern, residual)
 
@@ -136,32 +175,18 @@ def pattern_gradients(
         The pattern and the value of each of its pairs.
     """
     pattern, values = active
-    upstream = _sampled(slope, parameters["decoder"], pattern)
     order, pointers = pattern.by_column(), pattern.column_pointers
+    upstream = column_products(pattern, slope, parameters["decoder"])
     frames = pattern.rows[order]
 
     def per_feature(weights: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-        return embedding_bag(
-            frames, table, pointers, mode="sum", per_sample_weights=weights[order], include_last_offset=True
-        )
+        return embedding_bag(frames, table, pointers, mode="sum", per_sample_weights=weights, include_last_offset=True)
 
-    summed = torch.bincount(pattern.columns, weights=upstream, minlength=pattern.shape[1]).to(slope.dtype)
+    summed = torch.bincount(pattern.columns[order], weights=upstream, minlength=pattern.shape[1]).to(slope.dtype)
     return {
         "encoder": per_feature(upstream, x - parameters["b_dec"]),
         "b_enc": summed,
-        "decoder": per_feature(values, slope),
+        "decoder": per_feature(values[order], slope),
         # the decoder's bias is also taken off the encoder's input
         "b_dec": -(summed @ parameters["encoder"]),
     }
-
-
-def _sampled(left: torch.Tensor, right: torch.Tensor, pattern: Pattern) -> torch.Tensor:
-    """Return ``(left @ right.T)`` at the pattern's pairs only, shape ``(n_active,)``."""
-    empty = torch.sparse_csr_tensor(
-        pattern.row_pointers,
-        pattern.columns,
-        torch.zeros(len(pattern.columns), dtype=left.dtype),
-        size=pattern.shape,
-        check_invariants=False,
-    )
-    return torch.sparse.sampled_addmm(empty, left, right.T, beta=0.0).values()

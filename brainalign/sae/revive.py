@@ -32,19 +32,23 @@ def revival_gradients(
     """
     if not dead.size:
         return None
-    pre = pre_activations(parameters, x)
-    chosen, values = _strongest(pre, torch.from_numpy(dead), n=min(dead.size, max(1, x.shape[1] // 2)))
+    numbers = torch.from_numpy(dead)
+    pre = pre_activations({**parameters, **{name: parameters[name][numbers] for name in ("encoder", "b_enc")}}, x)
+    n = min(dead.size, max(1, x.shape[1] // 2))
+    chosen, values = _strongest(pre, numbers, n=n, d_sae=len(parameters["encoder"]))
     missing = -step.residual
     spread = (missing - missing.mean(0)).square().sum().clamp_min(torch.finfo(x.dtype).tiny)
     slope = (combine(chosen, values, parameters["decoder"]) - missing) * (2 * weight / spread)
     return pattern_gradients(parameters, x, slope, (chosen, values))
 
 
-def _strongest(pre: torch.Tensor, dead: torch.Tensor, *, n: int) -> tuple[Pattern, torch.Tensor]:
-    """Return the n strongest dead features of every frame where positive, sorted by frame and feature."""
-    found = pre[:, dead].topk(n, dim=1).indices.sort(dim=1).values
-    columns = dead[found]
-    values = pre.gather(1, columns)
+def _strongest(pre: torch.Tensor, dead: torch.Tensor, *, n: int, d_sae: int) -> tuple[Pattern, torch.Tensor]:
+    """Return the n strongest dead features of every frame where positive, sorted by frame and feature.
+
+    Only the dead ones' pre-activations are computed, one column each.
+    """
+    found = pre.topk(n, dim=1).indices.sort(dim=1).values
+    values, columns = pre.gather(1, found), dead[found]
     positive = values > 0
     rows = torch.arange(len(pre))[:, None].expand_as(columns)
-    return Pattern(rows[positive], columns[positive], tuple(pre.shape)), values[positive]
+    return Pattern(rows[positive], columns[positive], (len(pre), d_sae)), values[positive]

@@ -1,9 +1,7 @@
-"""In which order does training see the frames? Shuffled minibatches at bounded memory.
+"""What is in a corpus of frames, and how does training pass through it?
 
 Neighbouring frames at 50 Hz are near duplicates, so a batch must mix frames from all over
-the corpus. Short runs of frames are drawn at random over all trajectories into a buffer,
-the buffer is permuted and served: reads stay nearly sequential on a memory-mapped corpus,
-and a corpus that fits the buffer is permuted perfectly.
+the corpus: `brainalign.sae.batches` has the shuffling.
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ import numpy as np
 from brainalign.core.arrays import require_finite
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.core.trajectory import Trajectory
+from brainalign.sae.batches import BUFFER_FRAMES, epochs
+from brainalign.sae.units import unit_rows
 
-RUN_FRAMES = 64
-BUFFER_FRAMES = 65_536
 READ_ROWS = 8_192
 
 
@@ -63,8 +61,19 @@ def blocks(trajectories: Sequence[Trajectory], *, rows: int = READ_ROWS) -> Iter
             yield np.asarray(item.values[start : start + rows])
 
 
-def survey(trajectories: Sequence[Trajectory]) -> Corpus:
+def survey(
+    trajectories: Sequence[Trajectory], *, weights: np.ndarray | None = None, unit_frames: bool = False
+) -> Corpus:
     """Check a corpus and measure its mean and mean squared norm in one pass.
+
+    Parameters
+    ----------
+    trajectories
+        Dense trajectories of one width.
+    weights
+        How often a frame of each trajectory counts, shape ``(n_trajectories,)``; once by default.
+    unit_frames
+        Whether to measure the frames divided by their norms.
 
     Raises
     ------
@@ -76,18 +85,20 @@ def survey(trajectories: Sequence[Trajectory]) -> Corpus:
         NaN or infinity among the frames.
     """
     _check_widths(trajectories)
-    total, square, n_frames = np.zeros(trajectories[0].n_features), 0.0, 0
-    for number, block in enumerate(blocks(trajectories)):
-        require_finite(block, name=f"the corpus (block {number} of frames)", fix="check the encoder's output")
-        wide = block.astype(np.float64)
-        total += wide.sum(axis=0)
-        square += float(np.einsum("ij,ij->", wide, wide))
-        n_frames += len(block)
+    total, square, mass = np.zeros(trajectories[0].n_features), 0.0, 0.0
+    for item, weight in zip(trajectories, np.ones(len(trajectories)) if weights is None else weights, strict=True):
+        for number, block in enumerate(blocks([item])):
+            require_finite(block, name=f"the corpus (block {number} of a trajectory)", fix="check the encoder's output")
+            wide = (unit_rows(block) if unit_frames else block).astype(np.float64)
+            total += weight * wide.sum(axis=0)
+            square += float(weight * np.einsum("ij,ij->", wide, wide))
+        mass += float(weight * item.axis.n)
+    n_frames = sum(item.axis.n for item in trajectories)
     if not n_frames or square == 0:
         raise ValueProblem(
             "an SAE needs frames that are not all zero", got=f"{n_frames} frames", fix="check the audio and the layer"
         )
-    return Corpus(total / n_frames, square / n_frames, n_frames)
+    return Corpus(total / mass, square / mass, n_frames)
 
 
 def _check_widths(trajectories: Sequence[Trajectory]) -> None:
@@ -109,7 +120,7 @@ def minibatches(
     rng: np.random.Generator,
     n_buffer: int = BUFFER_FRAMES,
 ) -> Iterator[np.ndarray]:
-    """Yield shuffled batches without end: each epoch is a new permutation of all frames.
+    """Return shuffled batches without end: each epoch is a new permutation of all frames.
 
     The batches one after another are the epochs one after another; a batch may span two
     epochs, so that all batches have one size.
@@ -125,34 +136,9 @@ def minibatches(
     n_buffer
         Frames held in memory at once.
 
-    Yields
-    ------
-    numpy.ndarray
+    Returns
+    -------
+    Iterator[numpy.ndarray]
         float32, shape ``(n_batch, d_in)``, a new array each time.
     """
-    held: list[np.ndarray] = []
-    n_held = 0
-    for rows in _shuffled_rows(trajectories, rng=rng, n_buffer=n_buffer):
-        held.append(rows)
-        n_held += len(rows)
-        if n_held < n_batch:
-            continue
-        joined = np.concatenate(held) if len(held) > 1 else rows
-        whole = n_held - n_held % n_batch
-        for start in range(0, whole, n_batch):
-            yield joined[start : start + n_batch].copy()
-        held, n_held = [joined[whole:].copy()], n_held - whole
-
-
-def _shuffled_rows(
-    trajectories: Sequence[Trajectory], *, rng: np.random.Generator, n_buffer: int
-) -> Iterator[np.ndarray]:
-    """Yield permuted buffers for ever, an epoch's buffers together holding each frame once."""
-    runs = [(i, start) for i, item in enumerate(trajectories) for start in range(0, item.axis.n, RUN_FRAMES)]
-    per_buffer = max(1, n_buffer // RUN_FRAMES)
-    while True:
-        order = rng.permutation(len(runs))
-        for first in range(0, len(runs), per_buffer):
-            chosen = [runs[j] for j in order[first : first + per_buffer]]
-            rows = np.concatenate([trajectories[i].values[start : start + RUN_FRAMES] for i, start in chosen])
-            yield rows[rng.permutation(len(rows))]
+    return epochs(trajectories, n_batch=n_batch, rng=rng, n_buffer=n_buffer)

@@ -159,7 +159,9 @@ class TestSaelens:
         )
 
     def test_refusals(self, weights, tmp_path):
-        with pytest.raises(UnreadableFile, match="architecture 'gated' cannot be read"):
+        with pytest.raises(UnreadableFile, match="architecture 'temporal' cannot be read"):
+            load_sae(write_saelens(tmp_path / "temporal", weights, architecture="temporal"))
+        with pytest.raises(UnreadableFile, match=r"gated coder lacks weights\n  got: .*no b_gate, b_mag, r_mag"):
             load_sae(write_saelens(tmp_path / "gated", weights, architecture="gated"))
         with pytest.raises(UnreadableFile, match="normalize_activations = 'layer_norm'"):
             load_sae(
@@ -224,14 +226,18 @@ class TestDictionaryLearning:
             load_sae(tmp_path, layer=layer)
 
     def test_refusals(self, weights, tmp_path):
-        with pytest.raises(UnreadableFile, match="GatedAutoEncoder"):
+        with pytest.raises(UnreadableFile, match="IdentityDict"):
+            load_sae(write_dictionary_learning(tmp_path / "none", weights, config={"dict_class": "IdentityDict"}))
+        with pytest.raises(
+            UnreadableFile, match=r"taken for a GatedAutoEncoder, lacks.*\n.*no decoder_bias, gate_bias"
+        ):
             config = {"dict_class": "GatedAutoEncoder"}
             load_sae(write_dictionary_learning(tmp_path / "gated", weights, config=config))
         with pytest.raises(ValueProblem, match="states no k"):
             load_sae(write_dictionary_learning(tmp_path / "no-k", weights))
         (tmp_path / "other").mkdir()
         torch.save({"bias": torch.zeros(3)}, tmp_path / "other" / "ae.pt")
-        with pytest.raises(UnreadableFile, match=r"no encoder\.weight.*it holds bias"):
+        with pytest.raises(UnreadableFile, match=r"encoder\.weight; it holds bias"):
             load_sae(tmp_path / "other")
 
     def test_a_file_that_would_run_code_is_not_read(self, tmp_path):

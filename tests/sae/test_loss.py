@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from brainalign.sae.loss import Pattern, pre_activations, reconstruction_step
+from brainalign.core.errors import UnknownName
+from brainalign.sae.loss import Pattern, column_products, pre_activations, reconstruction_step
+from brainalign.sae.metrics import measure_sae
 from brainalign.sae.revive import revival_gradients
-from brainalign.sae.variants.batchtopk import BatchTopK, largest_positive
+from brainalign.sae.settings import SaeTraining
+from brainalign.sae.train import train_sae
+from brainalign.sae.variants.batchtopk import BatchTopK
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
 
@@ -77,15 +81,58 @@ def test_revival_against_autograd(problem):
     assert revival_gradients(parameters, x, step, dead=dead[:0], weight=0.25) is None
 
 
-@pytest.mark.parametrize("guess", [0.0, 0.5, 1.2, 50.0])
-def test_largest_positive_is_exact_whatever_the_guess(rng, guess):
-    values = rng.standard_normal(5000).astype(np.float32)
-    active, smallest = largest_positive(values, 300, guess=guess)
-    np.testing.assert_array_equal(active, np.sort(np.argsort(-values)[:300]))
-    assert smallest == values[active].min()
+def test_products_come_feature_by_feature_and_know_nothing_of_each_other(rng):
+    frames, table = (torch.from_numpy(rng.standard_normal(shape).astype(np.float32)) for shape in ((30, 9), (11, 9)))
+    flat = np.flatnonzero(rng.random(30 * 11) < 0.3)
+    pattern = Pattern.from_flat(flat, shape=(30, 11))
+    order = pattern.by_column()
+    found = column_products(pattern, frames, table)
+    expected = (frames.double() @ table.double().T)[pattern.rows, pattern.columns][order]
+    torch.testing.assert_close(found, expected.float(), rtol=1e-5, atol=1e-5)
+    assert (pattern.columns[order].diff() >= 0).all()
+    alone = Pattern.from_flat(flat[7:8], shape=(30, 11))
+    torch.testing.assert_close(column_products(alone, frames, table), found[(order == 7).nonzero()[0]], rtol=0, atol=0)
 
 
-def test_largest_positive_keeps_ties_and_never_a_negative():
-    values = np.array([1, 2, 2, 2, -1, 0], dtype=np.float32)
-    np.testing.assert_array_equal(largest_positive(values, 2)[0], [1, 2, 3])
-    np.testing.assert_array_equal(largest_positive(values, 6, guess=3)[0], [0, 1, 2, 3])
+@pytest.mark.parametrize("screening", ["exact", "bfloat16"])
+@pytest.mark.parametrize("unit_norm", [True, False])
+def test_a_step_in_single_precision_is_autograd_within_1e_5(rng, screening, unit_norm):
+    d_in, d_sae, n, k = 48, 192, 256, 6
+    parameters = {
+        name: torch.from_numpy(rng.standard_normal(shape) / np.sqrt(d_in)).float()
+        for name, shape in {
+            "encoder": (d_sae, d_in),
+            "b_enc": (d_sae,),
+            "decoder": (d_sae, d_in),
+            "b_dec": (d_in,),
+        }.items()
+    }
+    x = torch.from_numpy(rng.standard_normal((n, d_in)).astype(np.float32))
+    variant = BatchTopK(screening=screening, unit_norm=unit_norm)
+    variant.step(parameters, x, k=k)
+    step = variant.step(parameters, x, k=k)  # the second one looks above the first one's level
+    sizes = 1 if unit_norm else parameters["decoder"].norm(dim=1)
+    top = (pre_activations(parameters, x) * sizes).flatten().topk(k * n).indices
+    mask = torch.zeros(n * d_sae).index_fill_(0, top, 1.0).reshape(n, d_sae)
+    loss, gradients = by_autograd(parameters, lambda leaves: dense_loss(leaves, x, mask))
+    assert step.loss == pytest.approx(loss, rel=1e-6)
+    for name, expected in gradients.items():
+        assert float((step.gradients[name] - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_a_free_norm_ends_as_a_coder_of_unit_rows(truth):
+    free = SaeTraining(k=5, expansion=4, n_steps=200, n_batch=512, options={"unit_norm": False})
+    coder = train_sae(truth.trajectories, free, seed=0)
+    np.testing.assert_allclose(np.linalg.norm(coder.W_dec, axis=1), 1, atol=1e-5)
+    assert measure_sae(coder, truth.trajectories).l0 == pytest.approx(5, rel=1e-3)
+
+
+def test_what_batch_top_k_remembers_goes_on_in_another_run(problem):
+    parameters, x = problem
+    one, two = BatchTopK(), BatchTopK()
+    one.step(parameters, x, k=3)
+    two.restore(one.state())
+    assert two.state() == one.state()
+    assert one.state()["last"] > 0
+    with pytest.raises(UnknownName, match="did you mean 'bfloat16'"):
+        BatchTopK(screening="bfloat")

@@ -9,7 +9,9 @@ from scipy.optimize import linear_sum_assignment
 from brainalign.core.errors import NotFinite, UnknownName, ValueProblem
 from brainalign.core.hashing import array_digest, canonical_json
 from brainalign.core.provenance import Provenance
-from brainalign.sae.coder import ARRAYS
+from brainalign.sae.coder import ARRAYS, SparseCoder
+from brainalign.sae.edit import edit, zeroed
+from brainalign.sae.foreign import require_writable
 from brainalign.sae.metrics import measure_sae
 from brainalign.sae.settings import SaeTraining
 from brainalign.sae.train import train_sae
@@ -140,3 +142,40 @@ def test_refuses_what_cannot_be_trained(truth, rng):
         train_sae([as_trajectory(np.full((10, 4), np.nan))], SaeTraining(k=2), seed=0)
     with pytest.raises(ValueProblem, match="at least one trajectory"):
         train_sae([], SaeTraining(k=2), seed=0)
+
+
+def test_frames_of_any_length_are_one_frame_where_each_is_divided_by_its_norm(rng):
+    """With `normalise="frame"` loudness is no feature, and comes back with the reconstruction."""
+    world = planted(2, n_frames=4000)
+    loud = [as_trajectory(item.values * 2.0 ** rng.integers(-3, 4, (item.axis.n, 1))) for item in world.trajectories]
+    settings = SaeTraining(k=5, expansion=2, n_steps=120, n_batch=256, learning_rate=3e-3, normalise="frame")
+    one, two = (train_sae(frames, settings, seed=0) for frames in (world.trajectories, loud))
+    x, louder = world.trajectories[0].values, loud[0].values
+    assert one.content == two.content
+    np.testing.assert_array_equal(one.encode(x).toarray(), one.encode(louder).toarray())
+    norms = np.linalg.norm(louder, axis=1, keepdims=True) / np.linalg.norm(x, axis=1, keepdims=True)
+    np.testing.assert_allclose(one.reconstruct(louder) / norms, one.reconstruct(x), atol=1e-5)
+    assert one.scale == pytest.approx(1)
+    assert measure_sae(one, world.trajectories).l0 == pytest.approx(5, rel=1e-3)
+    quality = measure_sae(one, world.trajectories)
+    residual = x - one.reconstruct(x)
+    assert quality.explained_variance > 0.4
+    assert measure_sae(one, as_trajectory(x)).normalised_mse == pytest.approx(
+        np.square(residual).sum() / np.square(x).sum(), rel=1e-4
+    )
+
+
+def test_unit_frames_are_part_of_what_a_coder_is(make_coder, rng):
+    coder, plain_coder = make_coder(unit_frames=True), make_coder()
+    again = SparseCoder.unpack(coder.pack())
+    assert again.unit_frames
+    assert again.content == coder.content != replace(coder, unit_frames=False).content
+    assert "unit_frames" not in plain_coder.pack().meta
+    x = rng.standard_normal((40, 6)).astype(np.float32)
+    x[3] = 0
+    assert np.isfinite(coder.reconstruct(x)).all()
+    changed = edit(coder, x, zeroed([0, 1]), keep_error=True)
+    by_hand = x + (zeroed([0, 1])(coder.encode(x)) - coder.encode(x)) @ coder.W_dec / coder.scale * coder.lengths(x)
+    np.testing.assert_allclose(changed, by_hand, atol=1e-5)
+    with pytest.raises(ValueProblem, match="no form for this coder"):
+        require_writable(coder, format="SAELens")

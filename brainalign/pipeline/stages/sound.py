@@ -117,7 +117,7 @@ def describe_sound(settings: Any, inputs: Any, *, files: tuple[Path, ...], progr
 SYNTHESISE = Stage("synthesise", 1, synthesise)
 READ_SOUND = Stage("read-sound", 1, read_sound)
 ENCODE = Stage("encode", 2, encode)
-TRAIN_SAE = Stage("train-sae", 1, train_coder)
+TRAIN_SAE = Stage("train-sae", 2, train_coder)
 LOAD_SAE = Stage("load-sae", 1, load_coder)
 MEASURE_SAE = Stage("measure-sae", 1, measure_coder)
 CODE = Stage("code", 1, code)

@@ -1,9 +1,21 @@
-"""What must a way of training a sparse coder provide? Parameters, a step, and its inference form."""
+"""What must a way of training a sparse coder provide? Parameters, a step, and its inference form.
+
+Beyond that a variant may have (the trainer looks for them by name):
+
+``begin(trajectories, *, n_steps)``
+    Called once before `parameters`: the corpus and the length of the run.
+``state()`` and ``restore(state)``
+    What it has learnt besides its parameters, as arrays and floats, for a run that is resumed.
+``tied_norm: bool = True``
+    Whether the trainer keeps the decoder's rows at norm 1.
+``wants_neighbours: bool = False``
+    Whether batches are to come as ``2 n`` rows in which rows i and n + i are neighbours in time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -26,3 +38,23 @@ class Variant(Protocol):
     def finish(self, coder: SparseCoder, trajectories: Sequence[Trajectory]) -> SparseCoder:
         """Give the trained coder its inference form, in which no frame depends on another."""
         ...
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """A variant that wants to see the corpus, or know the length of the run, before it starts."""
+
+    def begin(self, trajectories: Sequence[Trajectory], *, n_steps: int) -> None:
+        """Look at the corpus and learn how many steps the run has."""
+        ...
+
+
+def begin(variant: Variant, trajectories: Sequence[Trajectory], *, n_steps: int) -> None:
+    """Tell a variant what it is about to learn from, where it wants to know."""
+    if isinstance(variant, Beginning):
+        variant.begin(trajectories, n_steps=n_steps)
+
+
+def keeps_unit_norm(variant: Variant) -> bool:
+    """Whether the trainer holds the decoder's rows at norm 1 for this variant."""
+    return bool(getattr(variant, "tied_norm", True))

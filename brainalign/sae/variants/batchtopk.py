@@ -6,25 +6,41 @@ may use more or fewer than k. At inference one global threshold takes the batch'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
+from brainalign.core.errors import unknown_name
 from brainalign.core.trajectory import Trajectory
 from brainalign.sae.calibrate import calibrate
 from brainalign.sae.coder import SparseCoder
-from brainalign.sae.loss import LossStep, Parameters, Pattern, pre_activations, reconstruction_step
+from brainalign.sae.loss import LossStep, Parameters, Pattern, values_step
+from brainalign.sae.screening import SCREENS, Screening, largest_of
+from brainalign.sae.variants.folding import unit_norm as in_unit_norm
 
 # The k-th value moves little between batches: scanning above this share of the last one finds
-# the few per cent of candidates, and only they are partitioned.
-SCREEN = 0.93
+# not twice as many candidates as are kept, and only they are partitioned.
+SCREEN = 0.9
 
 
 class BatchTopK:
-    """One run of BatchTopK training; remembers the last batch's smallest kept value."""
+    """One run of BatchTopK training; remembers the last batch's smallest kept value.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    screening
+        How the largest are found: ``"exact"``, or ``"bfloat16"`` with candidates computed again in float32.
+    unit_norm
+        Whether decoder rows are kept at norm 1. If not (as SAELens has it), the largest of
+        ``norm * pre`` stay, and the norms go into the encoder at the end.
+    """
+
+    def __init__(self, *, screening: Screening = "exact", unit_norm: bool = True) -> None:
+        if screening not in SCREENS:
+            raise unknown_name(screening, among=SCREENS, kind="screening")
+        self.screen = SCREENS[screening]()
+        self.tied_norm = bool(unit_norm)
         self._last = 0.0
 
     def parameters(self, initial: Parameters) -> Parameters:
@@ -33,26 +49,33 @@ class BatchTopK:
 
     def step(self, parameters: Parameters, x: torch.Tensor, *, k: float) -> LossStep:
         """Keep the batch's largest pre-activations and return the loss of what they explain."""
-        pre = pre_activations(parameters, x)
-        active, self._last = largest_positive(pre.numpy().reshape(-1), round(k * len(x)), guess=SCREEN * self._last)
-        return reconstruction_step(parameters, x, pre, Pattern.from_flat(active, shape=tuple(pre.shape)))
+        norms = None if self.tied_norm else parameters["decoder"].norm(dim=1)
+        self.screen.load(parameters if norms is None else _louder(parameters, norms), x)
+        (active, kept), self._last = self.screen.largest(round(k * len(x)), guess=SCREEN * self._last)
+        pattern = Pattern.from_flat(active, shape=(len(x), len(parameters["encoder"])))
+        values = torch.from_numpy(kept)
+        return values_step(parameters, x, (pattern, values if norms is None else values / norms[pattern.columns]))
 
     def finish(self, coder: SparseCoder, trajectories: Sequence[Trajectory]) -> SparseCoder:
         """Set the threshold on the training frames, where mean L0 becomes k."""
-        return calibrate(coder, trajectories)
+        return calibrate(coder if self.tied_norm else in_unit_norm(coder), trajectories)
+
+    def state(self) -> dict[str, float]:
+        """Return what is remembered between steps."""
+        return {"last": self._last}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Go back to a remembered state."""
+        self._last = float(state["last"])
+
+
+def _louder(parameters: Parameters, norms: torch.Tensor) -> Parameters:
+    """Return parameters whose pre-activations are those of unit decoder rows."""
+    louder = {"encoder": parameters["encoder"] * norms[:, None], "b_enc": parameters["b_enc"] * norms}
+    return {**parameters, **louder}
 
 
 def largest_positive(values: np.ndarray, n: int, *, guess: float = 0.0) -> tuple[np.ndarray, float]:
-    """Return the sorted indices of the ``n`` largest positive values, and the smallest kept.
-
-    Exact whatever the guess. Values equal to the smallest kept one all stay, so that the
-    result does not depend on their order; with fewer than ``n`` positive values all stay.
-    """
-    found = np.flatnonzero(values > max(guess, 0.0))
-    if found.size < n and guess > 0:
-        found = np.flatnonzero(values > 0)
-    if found.size <= n:
-        return found, 0.0
-    candidates = values[found]
-    smallest = np.partition(candidates, found.size - n)[found.size - n]
-    return found[candidates >= smallest], float(smallest)
+    """Return the sorted indices of the ``n`` largest positive values, and the smallest kept: `largest_of` an array."""
+    (active, _), smallest = largest_of(values, n, guess=guess)
+    return active, smallest
