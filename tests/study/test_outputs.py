@@ -21,8 +21,8 @@ from tests.study import worlds
 
 @pytest.fixture(scope="module")
 def nothing_found(tiny, tmp_path_factory):
-    """The tiny study with responses a thousand times too weak, at the strictest level of 39 permutations."""
-    faint = {"listeners__planting__microvolts": 0.001, "test__level": 0.025}
+    """The tiny study with responses a thousand times too weak, at the strictest level of 59 permutations."""
+    faint = {"listeners__planting__microvolts": 0.001, "test__n_permutations": 59, "test__level": 1 / 60}
     study = worlds.tiny(tmp_path_factory.mktemp("faint") / "out", **faint)
     store = worlds.twin(tiny.store, study.store_folder)
     execute(study.plan, store, n_jobs=2)

@@ -36,6 +36,8 @@ CHANGES = [
     ("encoder.past_seconds", 4.0, ENCODED),
     ("encoder.source", "someone/model", ENCODED),
     ("baselines", ["envelope"], {"acoustics", "unique", "verdict"}),
+    ("sae.variant", "topk", CODED),
+    ("sae.options", {"unit_norm": 0.0}, CODED),
     ("sae.expansion", 3, CODED),
     ("sae.k", 9, CODED),
     ("sae.n_steps", 101, CODED),
