@@ -61,4 +61,5 @@ def default_family(designs: Sequence[Design]) -> tuple[str, str]:
             "of the frames."
         )
     kept = f", at a loss of {loss:.1%} of the frames" if loss else ""
-    return "pairing", f"Re-pairing of whole stories, because there are at least {fewest} of them{kept}."
+    told = f"{fewest} are there, {FEWEST_STORIES} are enough"
+    return "pairing", f"Re-pairing of whole stories, because {told}{kept}."
