@@ -87,7 +87,7 @@ def test_a_dead_feature_shares_nothing(rng):
 def test_the_default_is_pairing_where_there_are_eight_stories_of_a_length(rng):
     eight, seven = make_design(rng, n=300), make_design(rng, n=300, n_trials=7)
     assert default_family([eight])[0] == "pairing"
-    assert "at least 8" in default_family([eight])[1]
+    assert "because 8 are there, 8 are enough" in default_family([eight])[1]
     key, reason = default_family([eight, seven])
     assert key == "circular-shift"
     assert "7 stories are too few" in reason
