@@ -48,7 +48,8 @@ def test_the_code_runs(page, sound, untrained, tmp_path, monkeypatch):
     code = "\n".join(FENCE.findall(page))
     assert code.count('"facebook/hubert-base-ls960"') == 2
     # The small model has four blocks.
-    code = code.replace("facebook/hubert-base-ls960", "MODEL").replace("9", "4").replace('"MODEL"', repr(str(untrained)))
+    code = code.replace("facebook/hubert-base-ls960", "MODEL").replace("9", "4")
+    code = code.replace('"MODEL"', repr(str(untrained)))
     names: dict = {}
     exec(compile(code, "docs/encoders.md", "exec"), names)
     assert set(names["states"]) == {3, 4} and set(names["both"]) == {("mlp", 3), ("residual", 4)}
