@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 import brainalign as ba
-from brainalign.api import Maps
+from brainalign.maps import Maps
 from brainalign.audio.synth import synthesise_speech
 from brainalign.core.errors import MissingFile, ShapeMismatch, UnknownName, ValueProblem
 from brainalign.eeg.simulate import PLANTED_SITES, PlantedSource, ResponseKernel, simulate_listener

@@ -55,10 +55,11 @@ def align_many(
     ranked = sorted(recordings, key=lambda item: (order[item.subject], _natural(item.session), _natural(item.run)))
     parts = [_one(features, item, lags=lags, trim=trim, heard=heard) for item in ranked]
     if unheard := sorted(set(features) - {trial.name for part in parts for trial in part.trials}):
+        known = ", ".join(sorted({name for item in ranked for name in item.onsets})[:8]) or "none"
         raise UnknownName(
             "nobody heard some of the stimuli",
             got=", ".join(unheard[:8]),
-            fix="leave their features out, or name the annotations after the stimuli",
+            fix=f"leave their features out, or name the annotations after the stimuli. Annotations: {known}",
         )
     return [join(list(runs)) for _, runs in groupby(parts, key=lambda part: part.subject)]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import mne
 import mne_bids
@@ -21,6 +23,7 @@ from brainalign.core.volts import require_volts
 
 DATATYPES = ("eeg", "ieeg")
 ENDINGS = (".vhdr", ".edf", ".bdf", ".set", ".fif", ".mefd", ".nwb")
+SUFFIXES = (*DATATYPES, "channels", "electrodes", "coordsystem", "events")
 _ENTITIES = re.compile(r"(?P<key>sub|ses|task|run)-(?P<value>[a-zA-Z0-9]+)")
 
 
@@ -52,6 +55,43 @@ def list_bids(root: str | Path) -> tuple[BidsRun, ...]:
     return tuple(sorted(found))
 
 
+def recording_files(root: str | Path, run: BidsRun) -> tuple[Path, ...]:
+    """Return all files that reading a recording depends on, sorted: samples, sidecars, and those it inherits.
+
+    Parameters
+    ----------
+    root
+        The dataset's folder.
+    run
+        From `list_bids`.
+    """
+    root = Path(root)
+    own = {"sub": run.subject, "ses": run.session, "task": run.task, "run": run.run}
+    folder = root / f"sub-{run.subject}"
+    folders = [root, folder, *([folder / f"ses-{run.session}"] if run.session else [])]
+    folders.append(folders[-1] / run.datatype)
+    found = [path for place in folders for path in place.iterdir() if _belongs(path, own)]
+    return tuple(sorted(found))
+
+
+def root_of(file: str | Path) -> Path | None:
+    """Return the top folder of the BIDS dataset that a file of a recording lies in; None if it lies in none.
+
+    Parameters
+    ----------
+    file
+        Any of `recording_files`.
+    """
+    return next((place for place in Path(file).parents if (place / "dataset_description.json").exists()), None)
+
+
+def _belongs(path: Path, own: Mapping[str, str]) -> bool:
+    """Tell whether a file is of a recording: BIDS inherits from files that name nothing else than it does."""
+    suffix = path.name.partition(".")[0].rpartition("_")[2]
+    told = {match["key"]: match["value"] for match in _ENTITIES.finditer(path.name)}
+    return bool(path.suffix) and suffix in SUFFIXES and all(own[key] == value for key, value in told.items())
+
+
 def read_bids(
     root: str | Path,
     *,
@@ -81,8 +121,9 @@ def read_bids(
     -------
     Recording
         Bad channels and kinds as ``channels.tsv`` has them, positions as ``electrodes.tsv`` or
-        `montage` has them, events as ``events.tsv`` has them (named by ``trial_type``) or, where
-        there is none, as the recording itself has them.
+        `montage` has them, events as ``events.tsv`` has them (named by ``trial_type``, and by the
+        sound's name without its ending where there is a ``stim_file``) or, where there is none, as
+        the recording itself has them.
     """
     root = _existing(Path(root))
     chosen = _one(root, subject=subject, session=session, task=task, run=run)
@@ -109,8 +150,24 @@ def read_bids(
         run=chosen.run,
         provenance=Provenance().then("read_bids", file=name.basename, **told),
     )
-    onsets = {**recording.onsets, **({sound: (Fraction(0),)} if sound else {})}
+    onsets = {**recording.onsets, **_sounds(name), **({sound: (Fraction(0),)} if sound else {})}
     return replace(recording, onsets=onsets, axis=TimeAxis(rate, recording.axis.n))
+
+
+def _sounds(name: mne_bids.BIDSPath) -> dict[str, tuple[Fraction, ...]]:
+    """Return the onsets of the sounds that the events name as their ``stim_file``."""
+    path = name.copy().update(suffix="events", extension=".tsv").fpath
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    onsets: dict[str, tuple[Fraction, ...]] = {}
+    for row in rows:
+        file, onset = row.get("stim_file") or "n/a", row.get("onset") or "n/a"
+        if "n/a" not in (file, onset):
+            sound = PurePosixPath(file).stem
+            onsets[sound] = (*onsets.get(sound, ()), Fraction(onset))
+    return onsets
 
 
 def _existing(root: Path) -> Path:

@@ -92,7 +92,7 @@ def choose_files(
     files = [file for file in all_files(dataset) if file.part in wanted]
     for kind, asked in (("subject", subjects), ("run", runs)):
         if asked:
-            kept = _matching({getattr(file, kind) for file in files} - {""}, asked, kind=kind)
+            kept = matching({getattr(file, kind) for file in files} - {""}, asked, kind=kind)
             files = [file for file in files if getattr(file, kind) in kept | {""}]
     return tuple(files)
 
@@ -118,8 +118,23 @@ def _remote(dataset: Dataset, entry: Files) -> RemoteFile | None:
     return None
 
 
-def _matching(have: set[str], asked: Iterable[str], *, kind: str) -> set[str]:
-    """Return the names that are meant; one that fits none is refused."""
+def matching(have: set[str], asked: Iterable[str], *, kind: str) -> set[str]:
+    """Return the names that are meant; one that fits none is refused.
+
+    Parameters
+    ----------
+    have
+        The names that there are.
+    asked
+        Names, plain numbers and ranges of numbers: ``["sub-007", "1-3,9"]``.
+    kind
+        What they name, for the message.
+
+    Examples
+    --------
+    >>> sorted(matching({"sub-01", "sub-02", "sub-10"}, ["1-2"], kind="subject"))
+    ['sub-01', 'sub-02']
+    """
     kept: set[str] = set()
     for word in (part for text in asked for part in _spread(text)):
         fitting = {name for name in have if _key(name) == _key(word) or _number(name) == _plain_number(word)}

@@ -57,7 +57,7 @@ class FeatureMaps(SelectorMixin, MultiOutputMixin, BaseEstimator):
     lags_
         Lags in seconds, ``(n_lags,)``.
     maps_
-        The `brainalign.api.Maps`, that can be drawn and written to a page.
+        The `brainalign.maps.Maps`, that can be drawn and written to a page.
     n_features_in_, feature_names_in_
         Of X; names where X has them.
 

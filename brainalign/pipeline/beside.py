@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brainalign.pipeline.listeners import ListenerLayout
 from brainalign.pipeline.schema import StudyConfig, TrainedSae
 from brainalign.pipeline.stage import Task
 from brainalign.pipeline.stages import beside, sound
@@ -20,17 +21,24 @@ class ControlLayout:
     ----------
     config
         The study's.
-    stimuli, subjects
-        Their names, in order.
+    stimuli
+        Names of the stories, in order.
+    listeners
+        Whose recordings they are.
     encoding, files
         Settings and local folder of the study's encoder.
     """
 
     config: StudyConfig
     stimuli: tuple[str, ...]
-    subjects: tuple[str, ...]
+    listeners: ListenerLayout
     encoding: Mapping[str, Any]
     files: tuple[Path, ...]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Names of the listeners, in order."""
+        return self.listeners.subjects
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -109,8 +117,10 @@ class ControlLayout:
             "kind": kind,
             "stimuli": self.stimuli,
             "seed": self.config.seed,
+            "partial": self.listeners.partial,
             **model.model_dump(include={"penalties", "n_folds", "lags", "trim", "min_per_second"}),
         }
         for subject in self.subjects:
-            inputs = {"recording": f"clean[{subject}]", "features": self._features(kind), "selection": "selection"}
+            recordings = self.listeners.cleaned[subject]
+            inputs = {"recordings": recordings, "features": self._features(kind), "selection": "selection"}
             yield Task(f"halves[{kind}-{subject}]", beside.HALVES, settings=settings, inputs=inputs)

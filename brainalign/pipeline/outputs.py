@@ -46,6 +46,12 @@ class Results:
         """Return the artefacts of all tasks ``kind[...]``, in order."""
         return [self.one(task.name) for task in self.study.plan if task.name.startswith(f"{kind}[")]
 
+    @property
+    def stories(self) -> list[str]:
+        """Names of the stories, in the configuration's order."""
+        made = (task.name for task in self.study.plan)
+        return [name[len("stimulus[") : -1] for name in made if name.startswith("stimulus[")]
+
     @cached_property
     def test(self) -> NullTest:
         """The group's permutation test."""
@@ -88,6 +94,17 @@ class Results:
         if made is None or not made.arrays:
             return None
         return Ceiling(**made.arrays, n_repeats=made.meta["n_listeners"])
+
+    @cached_property
+    def quality(self) -> list[Any]:
+        """What every recording was like before and after cleaning."""
+        apart = [item.meta for item in self.all("quality")]
+        return apart or [row for item in self.all("clean") for row in item.meta["quality"]]
+
+    @cached_property
+    def hearing(self) -> list[Any]:
+        """What every listener heard, where that was not made up."""
+        return [item.meta for item in self.all("hearing")]
 
     @property
     def level(self) -> float:

@@ -10,8 +10,8 @@ from brainalign.core.stimulus import Stimulus
 from brainalign.core.trajectory import Trajectory
 from brainalign.pipeline.findings import beside, chance, discoveries, planted_names, shown, unique
 from brainalign.pipeline.outputs import Results
+from brainalign.pipeline.quality_page import recordings
 from brainalign.plots.overview import Strand, stimulus_to_brain
-from brainalign.plots.quality import Spectrum, psd_before_after
 from brainalign.plots.topomap import score_topomaps
 from brainalign.plots.trf import trf_grid
 from brainalign.report.page import Column, Details, Fact, Facts, Listing, Note, Page, Picture, Section, Table, Text
@@ -32,7 +32,7 @@ def study_page(results: Results, summary: dict[str, Any]) -> Page:
     sections.append(beside(results))
     if results.found:
         sections.append(discoveries(results, summary))
-    sections += [_recordings(results), _method(results, summary)]
+    sections += [recordings(results), _method(results, summary)]
     return Page(
         title=f"{results.study.name}: which features of the model does the brain follow?",
         subtitle=f"{len(results.maps)} listeners, {len(results.designs[0].trials)} stories, "
@@ -116,11 +116,12 @@ def _data(results: Results) -> Section:
 
 
 def _excerpt(results: Results) -> Any:
-    stimulus = Stimulus.unpack(results.all("stimulus")[0])
-    acoustics = Trajectory.unpack(results.all("acoustics")[0])
     design = results.designs[0]
-    # Trials stand in the order of hearing, which need not be the configuration's.
-    trial = next(item for item in design.trials if item.name == stimulus.name)
+    heard = {trial.name: trial for trial in design.trials}
+    # Trials stand in the order of hearing, which need not be the configuration's, and some may be missing.
+    name = next(name for name in results.stories if name in heard)
+    stimulus, trial = Stimulus.unpack(results.one(f"stimulus[{name}]")), heard[name]
+    acoustics = Trajectory.unpack(results.one(f"acoustics[{name}]"))
     names = shown(results)
     columns = [design.features.index(name) for name in names]
     spikes = trial.x.select(np.array(columns))
@@ -187,40 +188,6 @@ def _when(results: Results) -> Section:
         "sound came first."
     )
     return Section("When", (Picture(figure, alt, caption),))
-
-
-def _recordings(results: Results) -> Section:
-    found = [item.meta for item in results.all("quality")]
-    cleaning = results.study.config.cleaning
-    spectra = [
-        Spectrum(np.array(found[0]["frequencies"]), 10 ** (np.array([q[name] for q in found]).T / 10) * MICROVOLT**2)
-        for name in ("psd_before", "psd_after")
-    ]
-    figure = psd_before_after(
-        *spectra,
-        passband=(cleaning.low, cleaning.high),
-        mains=cleaning.line[0] if cleaning.line else None,
-    )
-    rows = tuple(
-        {
-            "label": q["label"],
-            "minutes": q["minutes"],
-            "bad": ", ".join(q["bad_channels"]) or "none",
-            "before": float(np.median(q["rms_before"])),
-            "after": float(np.median(q["rms_after"])),
-        }
-        for q in found
-    )
-    columns = (
-        Column("label", "Recording"),
-        Column("minutes", "Length", unit="min", kind="number", digits=1),
-        Column("bad", "Interpolated channels"),
-        Column("before", "Median rms before", unit="µV", kind="number", digits=1),
-        Column("after", "Median rms after", unit="µV", kind="number", digits=1),
-    )
-    alt = "Power spectra before and after cleaning."
-    caption = "Median sensor, before and after cleaning; the line is the median listener, the band the middle 80 %."
-    return Section("The recordings", (Picture(figure, alt, caption), Table(rows, columns)))
 
 
 def _method(results: Results, summary: dict[str, Any]) -> Section:

@@ -120,30 +120,84 @@ class SimulatedListeners(Part):
     decoys: bool = Field(True, description="Mix in as many features again, computed from audio that nobody heard.")
 
 
+UnitName = Literal["V", "mV", "uV", "nV"]
+
+
 class ListenerFile(Part):
     """One recording."""
 
     file: Path = Field(description="The recording, relative to the configuration file (any format that MNE reads).")
     subject: Name = Field(description="Whose recording it is.")
-    montage: str | None = Field(None, description="MNE's standard montage, where the file holds no sensor positions.")
+    run: Name | None = Field(None, description="Which of the listener's recordings, where there are several.")
+    montage: str | None = Field(
+        None, description="MNE's standard montage or a file of positions, where the recording holds none."
+    )
+    units: UnitName = Field("V", description="What its numbers are, where the format does not say and MNE takes volts.")
+    starts_with: Name | None = Field(None, description="The sound that it starts with, where no annotation says.")
+
+    @property
+    def label(self) -> str:
+        """A name that no other recording of the study has."""
+        return f"{self.subject}-{self.run}" if self.run else self.subject
 
 
 class FileListeners(Part):
     """Recordings on disk; an annotation named after a stimulus marks its onset."""
 
     kind: Literal["files"]
-    recordings: tuple[ListenerFile, ...] = Field(min_length=1, description="One entry per listener.")
+    recordings: tuple[ListenerFile, ...] = Field(min_length=1, description="One entry per recording.")
 
     @model_validator(mode="after")
-    def _subjects_differ(self) -> FileListeners:
-        if twice := _twice(entry.subject for entry in self.recordings):
-            raise ValueError(f"give each listener one recording: subject {twice!r} has two")
+    def _recordings_differ(self) -> FileListeners:
+        if twice := _twice(entry.label for entry in self.recordings):
+            raise ValueError(f"name the runs of a listener who has several recordings: {twice!r} is there twice")
         return self
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The listeners, in order."""
+        return tuple(dict.fromkeys(entry.subject for entry in self.recordings))
+
+
+class _FolderListeners(Part):
+    """Recordings that a folder's layout tells apart; whole sounds that a listener did not hear are told."""
+
+    folder: Path = Field(description="The dataset's folder, relative to the configuration file.")
+    subjects: tuple[str, ...] = Field(
+        (), description="Which listeners: names, numbers or ranges ('1-3'). None: all that are there."
+    )
+    runs: tuple[str, ...] = Field((), description="Which runs, likewise. None: all that are there.")
+    events: dict[str, Name] = Field({}, description="Event's name -> sound's name, where they differ.")
+
+
+class DatasetListeners(_FolderListeners):
+    """A dataset that `brainalign datasets` lists, as `brainalign fetch` laid it out."""
+
+    kind: Literal["dataset"]
+    name: str = Field(description="The dataset's name in the list.")
+
+
+class BidsListeners(_FolderListeners):
+    """Any dataset in BIDS; events named after the sounds, or their ``stim_file``, mark the onsets."""
+
+    kind: Literal["bids"]
+    task: str = Field("", description="Only recordings of this task. Empty: all.")
+    sessions: tuple[str, ...] = Field((), description="Which sessions. None: all that are there.")
+    montage: str | None = Field(None, description="MNE's standard montage, where there is no electrodes.tsv.")
+    starts_with: str = Field(
+        "", description="The sound that every run starts with, where there are no events, e.g. 'audio{run}'."
+    )
+
+
+PresetName = Literal["trf-default", "minimal", "audiosae", "broderick2018"]
 
 
 class CleaningPart(Part):
     """How the EEG is cleaned."""
 
+    preset: PresetName | None = Field(
+        None, description="Named steps in the place of all settings below (docs/recordings.md)."
+    )
     line: tuple[float, ...] = Field((50.0,), description="Mains frequencies to notch out, in Hz (none: empty list).")
     low: float = Field(1.0, gt=0, description="Lower edge of the pass band, in Hz.")
     high: float = Field(15.0, gt=0, description="Upper edge of the pass band, in Hz.")
@@ -151,10 +205,21 @@ class CleaningPart(Part):
     ocular: bool | None = Field(None, description="Regress the EOG channels out; left out: if there are any.")
 
     @model_validator(mode="after")
+    def _preset_stands_alone(self) -> CleaningPart:
+        beside = sorted(self.model_fields_set - {"preset"})
+        if self.preset is not None and any(getattr(self, name) != _default(type(self), name) for name in beside):
+            raise ValueError(f"give either a preset or settings of your own, and not both ({', '.join(beside)})")
+        return self
+
+    @model_validator(mode="after")
     def _band_is_not_empty(self) -> CleaningPart:
         if self.low >= self.high:
             raise ValueError("low must be below high")
         return self
+
+
+def _default(model: type[BaseModel], name: str) -> object:
+    return model.model_fields[name].default
 
 
 class ModelPart(Part):
@@ -226,7 +291,9 @@ class StudyConfig(Part):
     encoder: EncoderPart = EncoderPart()
     baselines: tuple[str, ...] = Field(("envelope", "onsets", "mel"), description="Acoustic features.")
     sae: TrainedSae | LoadedSae = Field(TrainedSae(), discriminator="kind")
-    listeners: SimulatedListeners | FileListeners = Field(SimulatedListeners(), discriminator="kind")
+    listeners: SimulatedListeners | FileListeners | DatasetListeners | BidsListeners = Field(
+        SimulatedListeners(), discriminator="kind"
+    )
     cleaning: CleaningPart = CleaningPart()
     model: ModelPart = ModelPart()
     test: TestPart = TestPart()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from glob import escape
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brainalign.core.errors import MissingFile, UnreadableFile
+from brainalign.core.errors import UnreadableFile
 from brainalign.pipeline.beside import ControlLayout
+from brainalign.pipeline.listeners import ListenerLayout, existing
 from brainalign.pipeline.outputs import write_outputs
 from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.reading import read_config, read_value
 from brainalign.pipeline.recipes.base import RecipeStudy
 from brainalign.pipeline.schema import (
-    FileListeners,
     FileStimuli,
     LoadedSae,
     SimulatedListeners,
@@ -25,7 +25,7 @@ from brainalign.pipeline.schema import (
 from brainalign.pipeline.stage import Task
 from brainalign.pipeline.stages import listening, modelling, people, sound, verdict
 
-__all__ = ["AnyStudy", "Study", "demo_config", "lay_out", "load_study", "with_companions", "write_outputs"]
+__all__ = ["AnyStudy", "Study", "demo_config", "lay_out", "load_study", "write_outputs"]
 
 DEMO = "demo"
 N_BLOCKS = 12
@@ -98,13 +98,15 @@ class _Layout:
             return tuple(f"story-{i + 1:02d}" for i in range(part.n_trials))
         return tuple(path.stem for path in part.files)
 
+    @cached_property
+    def listeners(self) -> ListenerLayout:
+        """The listeners' own tasks."""
+        return ListenerLayout(self.config, self.base, self.stimuli)
+
     @property
     def subjects(self) -> tuple[str, ...]:
         """Names of the listeners, in order."""
-        part = self.config.listeners
-        if isinstance(part, SimulatedListeners):
-            return tuple(f"{i + 1:02d}" for i in range(part.n_listeners))
-        return tuple(entry.subject for entry in part.recordings)
+        return self.listeners.subjects
 
     @property
     def truth(self) -> bool:
@@ -127,10 +129,9 @@ class _Layout:
         if self.decoys:
             yield from self._unheard()
         yield from self._candidates()
-        for subject in self.subjects:
-            yield from self._listener(subject)
+        yield from self.listeners.tasks()
         yield from self._models()
-        yield from ControlLayout(self.config, self.stimuli, self.subjects, *self._encoding()).tasks()
+        yield from ControlLayout(self.config, self.stimuli, self.listeners, *self._encoding()).tasks()
         if self.truth:
             yield from self._verdict()
 
@@ -152,10 +153,7 @@ class _Layout:
         return self._task("stimulus", name, sound.SYNTHESISE, settings, {})
 
     def _file(self, path: Path) -> Path:
-        whole = self.base / path.expanduser()
-        if not whole.exists():
-            raise MissingFile("the configuration names a file that does not exist", got=whole, fix="correct the path")
-        return whole
+        return existing(self.base, path)
 
     def _encoding(self) -> tuple[dict[str, Any], tuple[Path, ...]]:
         """Return the encoder's settings and its local folder, if it has one."""
@@ -210,24 +208,6 @@ class _Layout:
     def _candidate_inputs(self, name: str) -> dict[str, str]:
         inputs = {"codes": f"codes[{name}]", "selection": "selection"}
         return {**inputs, "unheard": f"unheard-codes[{name}]"} if self.decoys else inputs
-
-    def _listener(self, subject: str) -> Iterator[Task]:
-        part, model = self.config.listeners, self.config.model
-        if isinstance(part, FileListeners):
-            entry = next(entry for entry in part.recordings if entry.subject == subject)
-            reading = {"subject": subject, "montage": entry.montage}
-            files = with_companions(self._file(entry.file))
-            yield self._task("recording", subject, listening.READ_RECORDING, reading, {}, files=files)
-        else:
-            heard = {"codes": self._all("codes", self.stimuli), "stimuli": self._all("stimulus", self.stimuli)}
-            settings = {"subject": subject, "seed": self.config.seed}
-            yield self._task("recording", subject, listening.LISTEN, settings, {**heard, "planting": "planting"})
-        raw = {"recording": f"recording[{subject}]"}
-        yield self._task("clean", subject, listening.CLEAN, self.config.cleaning, raw)
-        yield self._task("quality", subject, listening.QUALITY, {}, {**raw, "clean": f"clean[{subject}]"})
-        window = {"stimuli": self.stimuli, "lags": model.lags, "trim": model.trim}
-        inputs = {"recording": f"clean[{subject}]", "candidates": self._all("candidates", self.stimuli)}
-        yield self._task("design", subject, modelling.ALIGN, window, inputs)
 
     def _models(self) -> Iterator[Task]:
         model, test, seed = self.config.model, self.config.test, self.config.seed
@@ -286,13 +266,3 @@ def _seconds(path: Path) -> float:
         raise UnreadableFile(
             "a sound file cannot be read", got=f"{path.name}: {error}", fix="export it again as WAV or FLAC"
         ) from error
-
-
-def with_companions(file: Path) -> tuple[Path, ...]:
-    """Return a recording's file and those that belong to it: BrainVision, EEGLAB and split FIF have several.
-
-    All their contents enter the key: a changed ``.eeg`` beside an unchanged ``.vhdr`` is another recording.
-    """
-    stem = escape(file.stem)
-    beside = {*file.parent.glob(f"{stem}.*"), *file.parent.glob(f"{stem}-[0-9]*.fif")} - {file}
-    return (file, *sorted(path for path in beside if path.is_file()))

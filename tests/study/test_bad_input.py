@@ -117,7 +117,7 @@ def test_no_configuration_at_all(tmp_path):
         ({"stimuli": {"kind": "files", "files": ["a/x.wav", "b/x.wav", "y.wav"]}}, ["'x' names two sounds"]),
         (
             {"listeners": {"kind": "files", "recordings": [{"file": "1.fif", "subject": "01"}] * 2}},
-            ["one recording", "subject '01' has two"],
+            ["name the runs of a listener who has several recordings", "'01' is there twice"],
         ),
     ],
 )

@@ -47,6 +47,7 @@ CHANGES = [
     ("listeners.planting.microvolts", 2.0, PLANTED),
     ("listeners.planting.density", [0.03, 0.2], PLANTED),
     ("listeners.planting.latencies", [0.1, 0.2], PLANTED),
+    ("cleaning.preset", "minimal", CLEANED),
     ("cleaning.line", [60.0], CLEANED),
     ("cleaning.low", 0.5, CLEANED),
     ("cleaning.high", 20.0, CLEANED),
@@ -62,7 +63,7 @@ CHANGES = [
     ("test.level", 0.1, JUDGED),
     ("test.n_candidates", 3, {"unique", "verdict"}),
 ]
-# These change which tasks there are; tested on their own below, or by the study of files.
+# These change which tasks there are; tested on their own below, or by the studies of files and datasets.
 STRUCTURE = {
     "stimuli.kind",
     "stimuli.n_trials",
@@ -74,6 +75,15 @@ STRUCTURE = {
     "listeners.n_listeners",
     "listeners.decoys",
     "listeners.recordings",
+    "listeners.folder",
+    "listeners.name",
+    "listeners.subjects",
+    "listeners.sessions",
+    "listeners.task",
+    "listeners.runs",
+    "listeners.events",
+    "listeners.montage",
+    "listeners.starts_with",
     "test.controls",
 }
 

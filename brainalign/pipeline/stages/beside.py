@@ -16,10 +16,10 @@ import numpy as np
 
 from brainalign.core.artefact import Artefact
 from brainalign.core.errors import ValueProblem
-from brainalign.core.recording import Recording
 from brainalign.core.seeds import child_seed, generator
 from brainalign.core.trajectory import Trajectory
 from brainalign.pipeline.stage import Stage
+from brainalign.pipeline.stages.sittings import heard_design, recordings_of
 
 CLAIM = "claim"
 FEWEST_STORIES = 6
@@ -48,18 +48,17 @@ def match_coder(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress
 
 def map_halves(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
     """Score a set of features in one listener, on each half of the stories by itself."""
-    from brainalign.align.build import align
     from brainalign.encoding.massunivariate import feature_maps
 
     stories = settings["stimuli"]
     features = dict(zip(stories, map(Trajectory.unpack, inputs["features"]), strict=True))
     columns = _columns(list(features.values()), settings, n_most=inputs["selection"].arrays["columns"].size)
     chosen = {name: item.select(columns) for name, item in features.items()}
-    design = align(chosen, Recording.unpack(inputs["recording"]), lags=settings["lags"], trim=settings["trim"])
+    design = heard_design(chosen, recordings_of(inputs["recordings"]), settings)
     arrays = {}
     for half, names in zip(("choose", "judge"), (stories[::2], stories[1::2]), strict=True):
         trials = tuple(trial for trial in design.trials if trial.name in names)
-        n_folds = min(settings["n_folds"], len(names))
+        n_folds = min(settings["n_folds"], len({trial.name for trial in trials}))
         maps = feature_maps(replace(design, trials=trials), penalties=settings["penalties"], n_folds=n_folds)
         arrays[half] = maps.score
     return Artefact("halves", {"features": design.features, "channels": design.channels}, arrays)
@@ -125,5 +124,5 @@ def _judged(parts: Any) -> dict[str, Any]:
 
 RANDOM_CODER = Stage("random-coder", 1, randomise_coder)
 MATCHED_CODER = Stage("matched-coder", 1, match_coder)
-HALVES = Stage("halves", 1, map_halves)
+HALVES = Stage("halves", 2, map_halves)
 COMPARE = Stage("compare", 1, compare)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -114,10 +114,30 @@ def _onsets(stimuli: list[Stimulus], rng: np.random.Generator) -> dict[str, Frac
 
 
 def read_recording(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Read one listener's recording from disk; without sensor positions nothing could be drawn in the end."""
+    """Read one recording from disk; without sensor positions nothing could be drawn in the end."""
     from brainalign.eeg.read import read_eeg
 
-    recording = read_eeg(files[0], subject=settings["subject"], montage=settings["montage"])
+    recording = read_eeg(
+        files[0],
+        subject=settings["subject"],
+        run=settings["run"] or "",
+        montage=files[-1] if settings["montage_files"] else settings["montage"],
+        units=settings["units"],
+    )
+    if (sound := settings["starts_with"]) is not None:
+        recording = replace(recording, onsets={**recording.onsets, sound: (Fraction(0),)})
+    require_places(recording)
+    return recording.pack()
+
+
+def require_places(recording: Recording) -> None:
+    """Refuse a recording with EEG channels of which nobody knows where they sat.
+
+    Parameters
+    ----------
+    recording
+        As it was read.
+    """
     placed = np.isfinite(recording.positions).all(axis=1)
     lost = [
         name
@@ -130,7 +150,6 @@ def read_recording(settings: Any, inputs: Any, *, files: tuple[Path, ...], progr
             got=f"{len(lost)} of {recording.kinds.count('eeg')}: {', '.join(lost[:6])}",
             fix="name the cap in the configuration, e.g. montage: biosemi64, and mark channels that are no EEG as such",
         )
-    return recording.pack()
 
 
 def clean_recording(settings: CleaningPart, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
@@ -150,6 +169,6 @@ def judge_quality(settings: Any, inputs: Any, *, files: tuple[Path, ...], progre
 
 PLANT = Stage("plant", 1, plant)
 LISTEN = Stage("listen", 1, listen)
-READ_RECORDING = Stage("read-recording", 1, read_recording)
+READ_RECORDING = Stage("read-recording", 2, read_recording)
 CLEAN = Stage("clean", 1, clean_recording)
 QUALITY = Stage("quality", 1, judge_quality)

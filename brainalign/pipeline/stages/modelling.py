@@ -11,11 +11,11 @@ import numpy as np
 from brainalign.core.artefact import Artefact
 from brainalign.core.design import Design, Trial
 from brainalign.core.errors import ValueProblem
-from brainalign.core.recording import Recording
 from brainalign.core.result import EncodingResult, NullTest
 from brainalign.core.time import Lags
 from brainalign.core.trajectory import Trajectory, beside
 from brainalign.pipeline.stage import Stage
+from brainalign.pipeline.stages.sittings import heard_design, recordings_of
 
 if TYPE_CHECKING:
     from brainalign.mapping import Surrogates
@@ -67,12 +67,9 @@ def _candidates(inputs: Any) -> tuple[Trajectory, Trajectory | None]:
 
 
 def align_listener(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Bring one listener's recording onto the frame grid of every stimulus."""
-    from brainalign.align.build import align
-
+    """Bring one listener's recordings onto the frame grid of every stimulus."""
     features = dict(zip(settings["stimuli"], map(Trajectory.unpack, inputs["candidates"]), strict=True))
-    recording = Recording.unpack(inputs["recording"])
-    return align(features, recording, lags=settings["lags"], trim=settings["trim"]).pack()
+    return heard_design(features, recordings_of(inputs["recordings"]), settings).pack()
 
 
 def map_listener(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
@@ -203,7 +200,7 @@ def _with_baseline(trial: Trial, acoustics: Trajectory, columns: np.ndarray) -> 
 SELECT = Stage("select", 1, select)
 OFFER = Stage("offer", 1, offer)
 ANSWER_KEY = Stage("answer-key", 1, answer_key)
-ALIGN = Stage("align", 1, align_listener)
+ALIGN = Stage("align", 2, align_listener)
 MAP = Stage("map", 1, map_listener)
 CHOOSE = Stage("choose-null", 1, choose_null)
 DRAW = Stage("draw", 1, draw_surrogates)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from brainalign.core.errors import MissingFile
+from brainalign.pipeline.listeners import with_companions
 from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.reading import read_config
 from brainalign.pipeline.recipes.audiosae import stages
@@ -24,7 +25,7 @@ from brainalign.pipeline.recipes.audiosae.telling import tell
 from brainalign.pipeline.recipes.base import RecipeStudy
 from brainalign.pipeline.schema import FileListeners, ListenerFile, SimulatedListeners, StudyConfig, TestPart
 from brainalign.pipeline.stage import Task
-from brainalign.pipeline.study import lay_out, with_companions
+from brainalign.pipeline.study import lay_out
 
 
 def load_audiosae(path: Path, overrides: Mapping[str, object]) -> RecipeStudy:

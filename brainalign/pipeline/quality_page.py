@@ -1,0 +1,109 @@
+"""Were the recordings any good, and was everything heard? The report's section on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from brainalign.pipeline.outputs import Results
+from brainalign.pipeline.schema import CleaningPart
+from brainalign.plots.quality import Spectrum, psd_before_after
+from brainalign.report.page import Column, Note, Picture, Section, Table
+
+MICROVOLT = 1e-6
+MAX_TOLD = 8
+
+
+def recordings(results: Results) -> Section:
+    """Show what cleaning did, recording by recording or listener by listener, and what does not fit the sounds."""
+    found = results.quality
+    figure = psd_before_after(*_spectra(found), **_cleaning_marks(results.study.config.cleaning))
+    rows = tuple(_row(label, list(own)) for label, own in groupby(found, key=lambda item: _listener(item["label"])))
+    columns = (
+        Column("label", "Listener"),
+        *((Column("runs", "Recordings", kind="integer"),) if len(rows) < len(found) else ()),
+        Column("minutes", "Length", unit="min", kind="number", digits=1),
+        Column("kept", "Usable", unit="%", kind="number", digits=1),
+        Column("bad", "Interpolated channels"),
+        Column("before", "Median rms before", unit="µV", kind="number", digits=1),
+        Column("after", "Median rms after", unit="µV", kind="number", digits=1),
+    )
+    alt = "Power spectra before and after cleaning."
+    caption = "Median sensor, before and after cleaning; the line is the median recording, the band the middle 80 %."
+    return Section("The recordings", (Picture(figure, alt, caption), Table(rows, columns), *_misfits(results.hearing)))
+
+
+def _listener(label: str) -> str:
+    return label.partition("_")[0]
+
+
+def _spectra(found: Sequence[Mapping[str, Any]]) -> list[Spectrum]:
+    """Return spectra before and after, on the frequencies that all recordings have."""
+    n = min(len(item["frequencies"]) for item in found)
+    hertz = np.array(found[0]["frequencies"][:n])
+    decibels = ([item[name][:n] for item in found] for name in ("psd_before", "psd_after"))
+    return [Spectrum(hertz, 10 ** (np.array(values).T / 10) * MICROVOLT**2) for values in decibels]
+
+
+def _cleaning_marks(cleaning: CleaningPart) -> dict[str, Any]:
+    """Return what the figure marks: the pass band and the mains frequency that were asked for."""
+    if cleaning.preset is None:
+        return {"passband": (cleaning.low, cleaning.high), "mains": cleaning.line[0] if cleaning.line else None}
+    from brainalign.eeg.clean import BandPass, LineNoise, preset
+
+    steps = preset(cleaning.preset)
+    band = next((step for step in steps if isinstance(step, BandPass)), None)
+    hum = next((step for step in steps if isinstance(step, LineNoise)), None)
+    whole = band is not None and band.low is not None and band.high is not None
+    return {
+        "passband": (band.low, band.high) if band is not None and whole else None,
+        "mains": hum.frequencies[0] if hum is not None else None,
+    }
+
+
+def _row(label: str, own: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    minutes = np.array([item["minutes"] for item in own])
+    return {
+        "label": label,
+        "runs": len(own),
+        "minutes": float(minutes.sum()),
+        "kept": 100 * float(np.average([item["kept_share"] for item in own], weights=minutes)),
+        "bad": _bad_channels(own),
+        "before": float(np.median([np.median(item["rms_before"]) for item in own])),
+        "after": float(np.median([np.median(item["rms_after"]) for item in own])),
+    }
+
+
+def _bad_channels(own: Sequence[Mapping[str, Any]]) -> str:
+    """Name the channels that were bad; of several recordings, in how many, the worst first."""
+    counts = Counter(name for item in own for name in item["bad_channels"])
+    if not counts:
+        return "none"
+    told = [name if len(own) == 1 else f"{name} ({n})" for name, n in counts.most_common(MAX_TOLD)]
+    more = len(counts) - MAX_TOLD
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+
+
+def _misfits(hearing: Sequence[Mapping[str, Any]]) -> list[Note]:
+    """Say who missed which stories, which recordings hold none, and which sounds do not fit into them."""
+    told = []
+    for item in hearing:
+        if item["missed"]:
+            told.append(f"{item['subject']} did not hear {_some(item['missed'])}.")
+        if item["without_story"]:
+            told.append(f"No sound of this study was heard in {_some(item['without_story'])}: left out.")
+        told += [f"{row['recording']}: {row['story']} was {row['told']}." for row in item["misfits"]]
+    if not hearing:
+        return []
+    if not told:
+        return [Note("Every listener heard every sound, and every sound ends before its recording does.")]
+    return [Note("What does not fit, and was not moved until it did. " + " ".join(told))]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MAX_TOLD
+    return ", ".join(names[:MAX_TOLD]) + (f" and {more} more" if more > 0 else "")
