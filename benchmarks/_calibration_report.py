@@ -11,7 +11,7 @@ from benchmarks._calibration_nulls import LEVELS, SIGN_FLIP
 from benchmarks._calibration_rates import Row, family_rows, mean_of, single_rows
 from benchmarks._calibration_study import ALL_PATTERNS, HARD, Found
 from benchmarks._calibration_worlds import KINDS
-from benchmarks._engine_rows import verdicts
+from benchmarks._report import Table, in_pipes, page_of, text_of
 
 NAIVE, T_TEST = "parametric: frames as samples", "t-test across listeners"
 CURVE = (0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -146,12 +146,12 @@ def _band(row: Row) -> str:
     return " to ".join(f"{100 * edge:.3g}" for edge in row["band"]) + " %"
 
 
-def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+def tables(rows: Sequence[Row]) -> list[Table]:
     """Return titles, heads and bodies of all tables."""
     return [_table_single(rows), _table_family(rows), _table_false(rows), _table_hard(rows)]
 
 
-def _table_single(rows: Sequence[Row]) -> tuple[str, list[str], list[list[str]]]:
+def _table_single(rows: Sequence[Row]) -> Table:
     single = [row for row in rows if row["task"] == "single"]
     body = []
     for null in dict.fromkeys(row["null"] for row in single):
@@ -165,12 +165,12 @@ def _table_single(rows: Sequence[Row]) -> tuple[str, list[str], list[list[str]]]
     return title, [*head, "tests", "worlds", "clustering"], body
 
 
-def _table_family(rows: Sequence[Row]) -> tuple[str, list[str], list[list[str]]]:
+def _table_family(rows: Sequence[Row]) -> Table:
     title = "Any finding where there is nothing, % of families, at " + " / ".join(f"{level:g}" for level in LEVELS)
     return title, *_crossed([row for row in rows if row["task"] == "family"])
 
 
-def _table_false(rows: Sequence[Row]) -> tuple[str, list[str], list[list[str]]]:
+def _table_false(rows: Sequence[Row]) -> Table:
     title = (
         "Beside true effects, at " + " / ".join(f"{level:g}" for level in LEVELS) + ": % of families with any false "
         "discovery (max-statistic, step-down, Holm), mean % of false ones among discoveries (others)"
@@ -192,7 +192,7 @@ def _crossed(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return ["correction", *nulls], [*lines, ["families", *(worlds[null] for null in nulls)]]
 
 
-def _table_hard(rows: Sequence[Row]) -> tuple[str, list[str], list[list[str]]]:
+def _table_hard(rows: Sequence[Row]) -> Table:
     body = []
     for row in (row for row in rows if row["task"] == "hard"):
         told = ", ".join(f"{level} in {n}" for level, n in row["support"].items())
@@ -211,23 +211,22 @@ def _percent(row: Row) -> str:
 
 def text(report: Row) -> str:
     """Return tables and claims for a terminal."""
-    parts = []
-    for title, head, body in tables(report["rows"]):
-        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in (head, *body)]
-        parts.append("\n".join([title, *lines]))
-    return "\n\n".join([*parts, verdicts(report["claims"])])
+    return text_of(tables(report["rows"]), report["claims"])
 
 
 def markdown(report: Row) -> str:
     """Return a run as Markdown, for the documentation."""
     known = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    told = [
+    first = (
         f"{report['date']}, seed {report['seed']}, {report['seconds']:.0f} s with {report['workers']} worker(s). "
         f"{known}."
-    ]
-    for title, head, body in tables(report["rows"]):
-        rules = ["---"] * len(head)
-        lines = ("| " + " | ".join(cell.replace("*", r"\*") for cell in line) + " |" for line in (head, rules, *body))
-        told.append(f"**{title}**\n\n" + "\n".join(lines))
-    return "\n\n".join([*told, verdicts(report["claims"], markdown=True)])
+    )
+    laid = (
+        (title, in_pipes(_escaped(head), [_escaped(line) for line in body]))
+        for title, head, body in tables(report["rows"])
+    )
+    return page_of(first, laid, report["claims"])
+
+
+def _escaped(line: Sequence[str]) -> list[str]:
+    return [cell.replace("*", r"\*") for cell in line]

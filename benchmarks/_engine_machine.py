@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,15 @@ PACKAGES = ("brainalign", "numpy", "scipy", "scikit-learn", "mtrf", "mne", "hima
 _BUSY = 0.25
 
 
-def versions() -> dict[str, str]:
-    """Return the version of every package that matters, or that it is not installed."""
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of every package that matters, or that it is not installed."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
-    if found["brainalign"] == "not installed":
+    if found.get("brainalign") == "not installed":
         from brainalign.__about__ import __version__
 
         found["brainalign"] = __version__

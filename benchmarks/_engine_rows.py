@@ -1,9 +1,8 @@
-"""What is told of a run? Rows with agreement before times, claims with verdicts, and tables made of them."""
+"""What is found in a run? Rows, and claims with verdicts: agreement first, and no good ratio without it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -13,9 +12,9 @@ import numpy as np
 
 from benchmarks._engine_data import Size, write_data
 from benchmarks._engine_job import Job, Measured, run_job
-
-Row = dict[str, Any]
-NOT_JUDGED = "not judged here"
+from benchmarks._report import Row
+from benchmarks._report import table as table
+from benchmarks._report import verdicts as verdicts
 
 
 @dataclass(eq=False)
@@ -105,64 +104,3 @@ def differences(own: Measured, other: Measured) -> dict[str, float]:
         whole = both.any() and np.isfinite(one).all()
         found[f"{name}_difference"] = float(np.abs(one - two)[both].max() / size) if whole else math.nan
     return found
-
-
-COLUMNS = (
-    ("who", "who", "{}"),
-    ("r_difference", "max diff r", "{:.1e}"),
-    ("weights_difference", "max diff w", "{:.1e}"),
-    ("core_s", "core-s", "{:.4g}"),
-    ("wall_s", "wall s", "{:.4g}"),
-    ("ratio", "x ours", "{:,.4g}"),
-    ("above_mb", "MB above data", "{:,.0f}"),
-    ("peak_mb", "MB in all", "{:,.0f}"),
-)
-
-
-def table(rows: Sequence[Row], *, markdown: bool = False) -> str:
-    """Lay rows of one task out: agreement first, then times, then remarks."""
-    used = [column for column in COLUMNS if any(column[0] in row for row in rows)]
-    extra = list(dict.fromkeys(name for row in rows for name in row.get("shown", {})))
-    head = [title for _, title, _ in used] + extra + ["remarks"]
-    body = [[_cell(row, name, form) for name, _, form in used] for row in rows]
-    for line, row in zip(body, rows, strict=True):
-        line += [str(row.get("shown", {}).get(name, "")) for name in extra]
-        line.append("; ".join(part for part in (row.get("problem", ""), row.get("note", "")) if part))
-    if markdown:
-        rules = ["---"] * len(head)
-        return "\n".join("| " + " | ".join(line) + " |" for line in (head, rules, *body))
-    widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if i in (0, len(head) - 1) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in (head, *body)
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _cell(row: Row, name: str, form: str) -> str:
-    value = row.get(name)
-    if value is None:
-        return ""
-    return form.format(value) if isinstance(value, str) or math.isfinite(value) else "-"
-
-
-def verdicts(claims: Sequence[Row], *, markdown: bool = False) -> str:
-    """Lay claims out, one a line."""
-    if markdown:
-        says = {True: "yes", False: "**no**", None: "not judged"}
-        lines = [f"| {c['name']} | {_value(c)} {c['unit']} | {c['target']} | {says[c['ok']]} |" for c in claims]
-        return "\n".join(["| claim | value | target | holds |", "|---|---|---|---|", *lines])
-    says = {True: "ok  ", False: "FAIL", None: "-   "}
-    lines = []
-    for claim in claims:
-        doubt = f"; {NOT_JUDGED}" if claim["ok"] is None and claim["target"] != "reported" else ""
-        lines.append(f"{says[claim['ok']]} {claim['name']}: {_value(claim)} {claim['unit']} ({claim['target']}{doubt})")
-    return "\n".join(lines)
-
-
-def _value(claim: Row) -> str:
-    value = claim["value"]
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from benchmarks._engine_rows import verdicts
 from benchmarks._power_methods import METHODS, OWN, PEERS, PLANTED
+from benchmarks._report import Row, Table, in_pipes, page_of, text_of
 from brainalign.stats.binomial import binomial_interval
 
 LEVEL, CONFIDENCE, ROUNDING = 0.05, 0.95, 1e-9
-Row = dict[str, Any]
 Study = dict[str, np.ndarray]
 Kept = Mapping[tuple[str, float], Sequence[Study]]
 
@@ -126,7 +124,7 @@ def _versus(scenario: str, own: str, peer: str, found: Mapping[str, np.ndarray])
     }
 
 
-def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+def tables(rows: Sequence[Row]) -> list[Table]:
     """Return titles, heads and bodies of all tables."""
     body = [
         [row["method"], _cell(row), f"{row['equal'][0]:.3g} to {row['equal'][1]:.3g}"]
@@ -151,18 +149,11 @@ def _cell(share: Row) -> str:
 
 def text(report: Row) -> str:
     """Return tables and claims for a terminal."""
-    parts = []
-    for title, head, body in tables(report["rows"]):
-        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in (head, *body)]
-        parts.append("\n".join([title, *lines]))
-    return "\n\n".join([*parts, verdicts(report["claims"])])
+    return text_of(tables(report["rows"]), report["claims"])
 
 
 def markdown(report: Row) -> str:
     """Return a run as Markdown, for the documentation."""
-    told = [f"{report['date']}, seed {report['seed']}, {report['seconds']:.0f} s with {report['workers']} worker(s)."]
-    for title, head, body in tables(report["rows"]):
-        lines = ("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *body))
-        told.append(f"**{title}**\n\n" + "\n".join(lines))
-    return "\n\n".join([*told, verdicts(report["claims"], markdown=True)])
+    first = f"{report['date']}, seed {report['seed']}, {report['seconds']:.0f} s with {report['workers']} worker(s)."
+    laid = ((title, in_pipes(head, body)) for title, head, body in tables(report["rows"]))
+    return page_of(first, laid, report["claims"])

@@ -9,10 +9,8 @@ is tested on tones, whose answer is known.) Named command: ``python -m benchmark
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._engine_machine import machine, versions
-from benchmarks._engine_rows import table, verdicts
+from benchmarks._report import Row, Say, failed, findings, keep, quiet, say, table, verdicts
 from brainalign.align.checks import check_onsets
 from brainalign.audio.synth import synthesise_speech
 from brainalign.core.recording import Recording
@@ -65,22 +63,17 @@ QUICK = replace(FULL, n_recordings=6, seconds=(120,))
 
 def main() -> None:
     """Run the study, print rows and claims; leave with 1 if a claim does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="six short recordings")
-    parser.add_argument("--json", type=Path, help="where the numbers go")
-    options = parser.parse_args()
-    report = run(QUICK if options.quick else FULL, say=_say)
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--quick", action="store_true", help="six short recordings")
+    made.add_argument("--json", type=Path, help="where the numbers go")
+    options = made.parse_args()
+    report = run(QUICK if options.quick else FULL, say=say)
     print(verdicts(report["claims"]))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    sys.exit(any(claim["ok"] is False for claim in report["claims"]))
+    keep(report, options.json)
+    sys.exit(failed(report))
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def run(size: Size, *, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def run(size: Size, *, say: Say = quiet) -> Row:
     """Simulate and align recordings, and return what was found as JSON values.
 
     Parameters
@@ -100,15 +93,9 @@ def run(size: Size, *, say: Callable[[str], None] = lambda text: None) -> dict[s
     of_rate = {rate: [case for case in cases if case["rate"] == rate] for rate in RATES}
     rows = [_row(f"{rate} Hz", some) for rate, some in of_rate.items() if some] + [_row("all", cases)]
     say(table(rows))
-    return {
-        "claims": _claims(cases),
-        "rows": rows,
-        "cases": cases,
-        "size": vars(size),
-        "machine": machine(),
-        "versions": {name: versions()[name] for name in ("python", "brainalign", "numpy", "scipy")},
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    known = versions(("brainalign", "numpy", "scipy"))
+    report = findings(_claims(cases), rows, size=vars(size), here=machine(), known=known)
+    return report | {"cases": cases}
 
 
 def one(number: int, sound: Stimulus, *, size: Size) -> dict[str, Any]:

@@ -7,13 +7,12 @@ noise. Named command: ``python -m benchmarks.demo_study --json docs/demo_study.j
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks._report import keep, say, today, verdicts
 from brainalign.pipeline.execute import execute
 from brainalign.pipeline.log import make_log
 from brainalign.pipeline.store import Store
@@ -29,21 +28,15 @@ def main() -> None:
     rows = []
     for seed in range(options.seeds):
         rows.append(run_seed(seed, folder=options.folder, quick=options.quick, jobs=options.jobs))
-        print(_line(rows[-1]), flush=True)
+        say(_line(rows[-1]))
     report = {
         "claims": claims(rows),
         "rows": rows,
         "machine": {"cores": os.cpu_count()},
-        "date": time.strftime("%Y-%m-%d"),
+        "date": today(),
     }
-    print(
-        "\n".join(
-            f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['value']} {c['unit']} ({c['target']})"
-            for c in report["claims"]
-        )
-    )
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(verdicts(report["claims"]))
+    keep(report, options.json)
 
 
 def _options() -> argparse.Namespace:

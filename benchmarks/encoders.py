@@ -7,20 +7,15 @@ resident size of a process of its own. Named command: ``python -m benchmarks.enc
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks._encoders_tasks import FULL, QUICK, Found, Size, equal, memory, seams, speed
 from benchmarks._engine_machine import machine, versions
-from benchmarks._engine_rows import table, verdicts
+from benchmarks._report import Row, Say, conduct, findings, heading, page_of_tasks, parser, quiet, run_tasks, say
 
 TASKS: dict[str, tuple[str, Callable[[Found], None]]] = {
     "equal": ("(a) Largest difference from transformers' own hidden states and from plain hooks, small models", equal),
@@ -32,36 +27,18 @@ TASKS: dict[str, tuple[str, Callable[[Found], None]]] = {
         seams,
     ),
 }
-_SHOWN = ("python", "brainalign", "numpy")
+_SHOWN = ("brainalign", "numpy", "torch", "transformers")
 
 
 def main() -> None:
     """Run the tasks, print each as it ends and the claims at the end; leave with 1 if one does not hold."""
-    options = _options()
-    if options.table:
-        print(markdown(json.loads(options.table.read_text(encoding="utf-8"))))
-        return
-    size = QUICK if options.quick else FULL
-    report = run(size, tasks=options.only or list(TASKS), weights=(options.weights, options.speech), say=_say)
-    print(verdicts(report["claims"]))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    sys.exit(any(claim["ok"] is False for claim in report["claims"]))
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes, under half a minute; times are not judged")
-    parser.add_argument("--only", action="append", choices=list(TASKS), help="this task (may be given several times)")
-    parser.add_argument("--weights", type=Path, metavar="FOLDER", help="a real Whisper, for its seams")
-    parser.add_argument("--speech", type=Path, metavar="FILE", help="speech of half a minute, for the real Whisper")
-    parser.add_argument("--json", type=Path, help="where the numbers go")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="print such a file as Markdown, and run nothing")
-    return parser.parse_args()
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+    made = parser(__doc__, quick="small sizes, under half a minute; times are not judged", tasks=TASKS)
+    made.add_argument("--weights", type=Path, metavar="FOLDER", help="a real Whisper, for its seams")
+    made.add_argument("--speech", type=Path, metavar="FILE", help="speech of half a minute, for the real Whisper")
+    options = made.parse_args()
+    size, real = QUICK if options.quick else FULL, (options.weights, options.speech)
+    started = partial(run, size, tasks=options.only or list(TASKS), weights=real, say=say)
+    conduct(options, started, markdown=markdown)
 
 
 def run(
@@ -69,8 +46,8 @@ def run(
     *,
     tasks: Sequence[str],
     weights: tuple[Path | None, Path | None] = (None, None),
-    say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+    say: Say = quiet,
+) -> Row:
     """Run tasks and return what was found, as JSON values.
 
     Parameters
@@ -85,47 +62,24 @@ def run(
         Told of every task as it ends.
     """
     here, known = machine(), with_what()
-    say("\n".join(f"{name}: {value}" for name, value in (here | {"versions": known}).items()))
+    say(heading(here, known))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # transformers' own remark on the filters of the spectrogram transformer, which was trained with them.
         warnings.filterwarnings("ignore", message="At least one mel filter")
         found = Found(size, Path(folder), *weights)
-        for name in tasks:
-            start = time.perf_counter()
-            TASKS[name][1](found)
-            rows = [row for row in found.rows if row["task"] == name]
-            say(f"\n{TASKS[name][0]}\n{table(rows)}\n({time.perf_counter() - start:.0f} s)\n")
-    return {
-        "claims": found.claims,
-        "rows": found.rows,
-        "size": vars(size),
-        "machine": here,
-        "versions": known,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+        run_tasks(tasks, TASKS, found, say=say)
+    return findings(found.claims, found.rows, size=vars(size), here=here, known=known)
 
 
 def with_what() -> dict[str, str]:
     """Return the versions of what computes."""
-    return {name: versions()[name] for name in _SHOWN} | {
-        name: metadata.version(name) for name in ("torch", "transformers")
-    }
+    return versions(_SHOWN)
 
 
-def markdown(report: dict[str, Any]) -> str:
+def markdown(report: Row) -> str:
     """Return a run as Markdown, for the documentation."""
-    here = report["machine"]
-    busy = f" (**{here['warning']}**)" if here.get("warning") else ""
-    told = [
-        f"{report['date']}, {here['processor']}, one thread, load at the start {here['load_at_start']:.2f}{busy}. "
-        + ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-        + "."
-    ]
-    for name, (title, _) in TASKS.items():
-        rows = [row for row in report["rows"] if row["task"] == name]
-        if rows:
-            told += [f"**{title}**", table(rows, markdown=True)]
-    return "\n\n".join([*told, verdicts(report["claims"], markdown=True)])
+    load = report["machine"]["load_at_start"]
+    return page_of_tasks(report, TASKS, how=f"one thread, load at the start {load:.2f}")
 
 
 if __name__ == "__main__":

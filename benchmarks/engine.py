@@ -6,9 +6,6 @@ in a process of its own with one thread in BLAS. Named command: ``python -m benc
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks._engine_cost import density, growth, layer, peak, workers
 from benchmarks._engine_data import FULL, QUICK, Size
 from benchmarks._engine_machine import machine, versions
-from benchmarks._engine_rows import Bench, table, verdicts
+from benchmarks._engine_rows import Bench
 from benchmarks._engine_versus import joint, rotated, single
+from benchmarks._report import Row, Say, conduct, findings, heading, page_of_tasks, parser, quiet, say, told
 
 TASKS: dict[str, tuple[str, Callable[[Bench], None]]] = {
     "joint": ("(a) One model of all features together, cross-validated over all penalties", joint),
@@ -38,31 +35,13 @@ TASKS: dict[str, tuple[str, Callable[[Bench], None]]] = {
 
 def main() -> None:
     """Run the tasks, print each as it ends and the claims at the end; leave with 1 if one does not hold."""
-    options = _options()
-    if options.table:
-        print(markdown(json.loads(options.table.read_text(encoding="utf-8"))))
-        return
-    size = QUICK if options.quick else FULL
-    report = run(size, tasks=options.only or list(TASKS), n_jobs=options.jobs, whole=options.whole, say=_say)
-    print(verdicts(report["claims"]))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    sys.exit(any(claim["ok"] is False for claim in report["claims"]))
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes, under a minute; times are not judged")
-    parser.add_argument("--only", action="append", choices=list(TASKS), help="this task (may be given several times)")
-    parser.add_argument("--whole", action="store_true", help="really run a whole layer (most of an hour)")
-    parser.add_argument("--jobs", type=int, default=2, help="workers for the layer")
-    parser.add_argument("--json", type=Path, help="where the numbers go")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="print such a file as Markdown, and run nothing")
-    return parser.parse_args()
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+    made = parser(__doc__, quick="small sizes, under a minute; times are not judged", tasks=TASKS)
+    made.add_argument("--whole", action="store_true", help="really run a whole layer (most of an hour)")
+    made.add_argument("--jobs", type=int, default=2, help="workers for the layer")
+    options = made.parse_args()
+    size, tasks = QUICK if options.quick else FULL, options.only or list(TASKS)
+    started = partial(run, size, tasks=tasks, n_jobs=options.jobs, whole=options.whole, say=say)
+    conduct(options, started, markdown=markdown)
 
 
 def run(
@@ -71,8 +50,8 @@ def run(
     tasks: Sequence[str],
     n_jobs: int = 2,
     whole: bool = False,
-    say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+    say: Say = quiet,
+) -> Row:
     """Run tasks and return what was found, as JSON values.
 
     Parameters
@@ -89,22 +68,17 @@ def run(
         Told of every task as it ends.
     """
     here = machine()
-    say("\n".join(f"{name}: {value}" for name, value in (here | {"versions": versions()}).items()))
+    say(heading(here, versions()))
     # What is not judged may be measured two at a time.
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1 if size.judged else 2) as pool:
         empty = Bench(size, Path(folder), n_jobs, whole)
         ended = []
         for name, (bench, spent) in zip(tasks, pool.map(partial(_task, empty), tasks), strict=True):
-            say(f"\n{TASKS[name][0]}\n{table(bench.rows)}\n({spent:.0f} s)\n")
+            say(told(TASKS[name][0], bench.rows, seconds=spent))
             ended.append(bench)
-    return {
-        "claims": [claim for bench in ended for claim in bench.claims],
-        "rows": _plain([row for bench in ended for row in bench.rows]),
-        "size": vars(size),
-        "machine": here,
-        "versions": versions(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    claims = [claim for bench in ended for claim in bench.claims]
+    rows = _plain([row for bench in ended for row in bench.rows])
+    return findings(claims, rows, size=vars(size), here=here, known=versions())
 
 
 def _task(empty: Bench, name: str) -> tuple[Bench, float]:
@@ -113,26 +87,15 @@ def _task(empty: Bench, name: str) -> tuple[Bench, float]:
     return bench, time.perf_counter() - start
 
 
-def _plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _plain(rows: list[Row]) -> list[Row]:
     """Return rows without NaN, which JSON does not know."""
     return [{name: None if value != value else value for name, value in row.items()} for row in rows]
 
 
-def markdown(report: dict[str, Any]) -> str:
+def markdown(report: Row) -> str:
     """Return a run as Markdown, for the documentation."""
-    here, known = report["machine"], report["versions"]
-    told = [
-        f"{report['date']}, {here['processor']}, {here['cores']} cores, load at the start {here['load_at_start']:.2f}"
-        + (f" (**{here['warning']}**)" if here.get("warning") else "")
-        + ". "
-        + ", ".join(f"{name} {version}" for name, version in known.items())
-        + "."
-    ]
-    for name, (title, _) in TASKS.items():
-        rows = [row for row in report["rows"] if row["task"] == name]
-        if rows:
-            told += [f"**{title}**", table(rows, markdown=True)]
-    return "\n\n".join([*told, verdicts(report["claims"], markdown=True)])
+    here = report["machine"]
+    return page_of_tasks(report, TASKS, how=f"{here['cores']} cores, load at the start {here['load_at_start']:.2f}")
 
 
 if __name__ == "__main__":

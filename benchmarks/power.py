@@ -7,21 +7,15 @@ Named command: ``python -m benchmarks.power --json docs/power.json --figure FILE
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from benchmarks._calibration_study import run_all
-from benchmarks._engine_machine import versions
 from benchmarks._power_figure import draw
 from benchmarks._power_methods import smallest_p
 from benchmarks._power_report import claims_of, error_rows, markdown, power_rows, text
+from benchmarks._report import Row, Say, conduct, quiet, say, simulated, simulation_parser
 
 SEED = 20261121
 
@@ -59,40 +53,15 @@ QUICK = Size(4, 2, {EVERYBODY: (0.06, 0.2)}, n_permutations=39, judged=False)
 
 def main() -> None:
     """Run all studies, print what was found, and leave with 1 if a claim does not hold."""
-    options = _options()
-    if options.table:
-        report = json.loads(options.table.read_text(encoding="utf-8"))
-        print(markdown(report))
-    else:
-        size = replace(FULL, without=round(options.share * FULL.without), each=round(options.share * FULL.each))
-        report = run(QUICK if options.quick else size, seed=options.seed, n_jobs=options.jobs, say=_say)
-        print(text(report))
-    if options.json and not options.table:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    if options.figure:
-        options.figure.write_bytes(draw(report))
-    sys.exit(not options.table and any(claim["ok"] is False for claim in report["claims"]))
+    about = "few studies, seconds; nothing is judged"
+    options = simulation_parser(__doc__, what="studies", quick=about, seed=SEED).parse_args()
+    size = replace(FULL, without=round(options.share * FULL.without), each=round(options.share * FULL.each))
+    size = QUICK if options.quick else size
+    started = partial(run, size, seed=options.seed, n_jobs=options.jobs, say=say)
+    conduct(options, started, text=text, markdown=markdown, draw=draw)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few studies, seconds; nothing is judged")
-    parser.add_argument("--share", type=float, default=1.0, help="of the studies, in a hurry")
-    parser.add_argument("--seed", type=int, default=SEED, help="of all studies and surrogates")
-    parser.add_argument("--jobs", type=int, default=1, help="studies at a time; changes no number")
-    parser.add_argument("--json", type=Path, help="where the numbers go")
-    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="where the figure goes")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="print such a JSON file as Markdown; run nothing")
-    return parser.parse_args()
-
-
-def _say(told: str) -> None:
-    print(told, flush=True)
-
-
-def run(
-    size: Size, *, seed: int = SEED, n_jobs: int = 1, say: Callable[[str], None] = lambda told: None
-) -> dict[str, Any]:
+def run(size: Size, *, seed: int = SEED, n_jobs: int = 1, say: Say = quiet) -> Row:
     """Run studies without effect, then of every strength; return claims, rows and versions as JSON values.
 
     Parameters
@@ -118,16 +87,9 @@ def run(
             kept[scenario, gain] = run_all(job, size.each, n_jobs=n_jobs)
             say(f"{scenario}, {gain:g}: {size.each} studies, {time.perf_counter() - start:.0f} s since the start")
     rows += power_rows(rows, kept)
-    return {
-        "claims": claims_of(rows, empty, kept, judged=size.judged),
-        "rows": rows,
-        "size": {"without": size.without, "each": size.each, "permutations": size.n_permutations},
-        "seed": seed,
-        "versions": versions(),
-        "seconds": round(time.perf_counter() - start, 1),
-        "workers": n_jobs,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    how_many = {"without": size.without, "each": size.each, "permutations": size.n_permutations}
+    claims = claims_of(rows, empty, kept, judged=size.judged)
+    return simulated(claims, rows, size=how_many, seed=seed, n_jobs=n_jobs, start=start)
 
 
 if __name__ == "__main__":

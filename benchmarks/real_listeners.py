@@ -11,7 +11,6 @@ Named command: ``python -m benchmarks.real_listeners FOLDER --json docs/real_lis
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ import mne
 import numpy as np
 from scipy import signal
 
+from benchmarks._report import keep, say, today, verdicts
 from brainalign.api import feature_maps
 from brainalign.core.design import Design, Trial
 from brainalign.core.seeds import generator
@@ -48,7 +48,7 @@ def main() -> None:
     start = time.monotonic()
     rows = [_listener(options.folder, subject, n_permutations=options.permutations) for subject in SUBJECTS]
     for row in rows:
-        print(_line(row), flush=True)
+        say(_line(row))
     alarms = _controls(options.folder, n_controls=options.controls, n_permutations=options.permutations)
     report = {
         "claims": _claims(rows, alarms=alarms, n_controls=options.controls),
@@ -60,14 +60,11 @@ def main() -> None:
             "permutations": options.permutations,
         },
         "machine": {"cores": os.cpu_count()},
-        "date": time.strftime("%Y-%m-%d"),
+        "date": today(),
         "seconds": round(time.monotonic() - start, 1),
     }
-    for claim in report["claims"]:
-        ok = "ok  " if claim["ok"] else "FAIL"
-        print(f"{ok} {claim['name']}: {claim['value']} {claim['unit']} (target: {claim['target']})")
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(verdicts(report["claims"]))
+    keep(report, options.json)
 
 
 def _options() -> argparse.Namespace:

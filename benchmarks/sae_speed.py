@@ -10,50 +10,34 @@ well, with that interpreter. Named command: ``python -m benchmarks.sae_speed --p
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from importlib import metadata
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks._engine_machine import machine, versions
-from benchmarks._engine_rows import table, verdicts
+from benchmarks._report import Row, Say, conduct, findings, heading, page_of_tasks, parser, quiet, run_tasks, say
 from benchmarks._sae_speed_steps import one_thread
 from benchmarks._sae_speed_tasks import FULL, QUICK, TASKS, Found, Size
 
-_SHOWN = ("python", "brainalign", "numpy", "scipy")
+_SHOWN = ("brainalign", "numpy", "scipy", "torch", "sae-lens", "dictionary-learning")
 _ONE_THREAD = "OMP_NUM_THREADS"
-_PEERS = ("torch", "sae-lens", "dictionary-learning")
 
 
 def main() -> None:
     """Run the tasks, print each as it ends and the claims at the end; leave with 1 if one does not hold."""
-    options = _options()
-    if options.table:
-        print(markdown(json.loads(options.table.read_text(encoding="utf-8"))))
-        return
+    made = parser(__doc__, quick="small sizes, under half a minute; times are not judged", tasks=TASKS)
+    made.add_argument("--peers", type=Path, metavar="PYTHON", help="run with this interpreter, which has the peers")
+    options = made.parse_args()
+    conduct(options, partial(_run, options), markdown=markdown)
+
+
+def _run(options: argparse.Namespace) -> Row:
     if options.peers or os.environ.get(_ONE_THREAD) != "1":
         sys.exit(_with_interpreter(options))
-    size = QUICK if options.quick else FULL
-    report = run(size, tasks=options.only or list(TASKS), say=_say)
-    print(verdicts(report["claims"]))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    sys.exit(any(claim["ok"] is False for claim in report["claims"]))
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes, under half a minute; times are not judged")
-    parser.add_argument("--only", action="append", choices=list(TASKS), help="this task (may be given several times)")
-    parser.add_argument("--peers", type=Path, metavar="PYTHON", help="run with this interpreter, which has the peers")
-    parser.add_argument("--json", type=Path, help="where the numbers go")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="print such a file as Markdown, and run nothing")
-    return parser.parse_args()
+    return run(QUICK if options.quick else FULL, tasks=options.only or list(TASKS), say=say)
 
 
 def _with_interpreter(options: argparse.Namespace) -> int:
@@ -67,11 +51,7 @@ def _with_interpreter(options: argparse.Namespace) -> int:
     return subprocess.run(command, cwd=root, env=environment, check=False).returncode
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def run(size: Size, *, tasks: Sequence[str], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def run(size: Size, *, tasks: Sequence[str], say: Say = quiet) -> Row:
     """Run tasks and return what was found, as JSON values.
 
     Parameters
@@ -83,51 +63,20 @@ def run(size: Size, *, tasks: Sequence[str], say: Callable[[str], None] = lambda
     say
         Told of every task as it ends.
     """
-    here, known, found = machine(), with_what(), Found(size)
-    say("\n".join(f"{name}: {value}" for name, value in (here | {"versions": known}).items()))
+    here, known, found = machine(), versions(_SHOWN), Found(size)
+    say(heading(here, known))
     with one_thread():
-        for name in (name for name in TASKS if name in tasks):
-            start = time.perf_counter()
-            TASKS[name][1](found)
-            rows = [row for row in found.rows if row["task"] == name]
-            say(f"\n{TASKS[name][0]}\n{table(rows)}\n({time.perf_counter() - start:.0f} s)\n")
+        run_tasks((name for name in TASKS if name in tasks), TASKS, found, say=say)
     here["load_at_end"] = machine()["load_at_start"]
-    return {
-        "claims": found.claims,
-        "rows": found.rows,
-        "size": {name: getattr(value, "__dict__", value) for name, value in vars(size).items()},
-        "machine": here,
-        "versions": known,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    sizes = {name: getattr(value, "__dict__", value) for name, value in vars(size).items()}
+    return findings(found.claims, found.rows, size=sizes, here=here, known=known)
 
 
-def with_what() -> dict[str, str]:
-    """Return the versions of what computes, and of the peers."""
-    found = {name: versions()[name] for name in _SHOWN}
-    for name in _PEERS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def markdown(report: dict[str, Any]) -> str:
+def markdown(report: Row) -> str:
     """Return a run as Markdown, for the documentation."""
     here = report["machine"]
-    busy = f" (**{here['warning']}**)" if here.get("warning") else ""
-    load = f"load {here['load_at_start']:.1f} at the start and {here['load_at_end']:.1f} at the end{busy}"
-    told = [
-        f"{report['date']}, {here['processor']}, one thread, {load}. "
-        + ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-        + "."
-    ]
-    for name, (title, _) in TASKS.items():
-        rows = [row for row in report["rows"] if row["task"] == name]
-        if rows:
-            told += [f"**{title}**", table(rows, markdown=True)]
-    return "\n\n".join([*told, verdicts(report["claims"], markdown=True)])
+    load = f"load {here['load_at_start']:.1f} at the start and {here['load_at_end']:.1f} at the end"
+    return page_of_tasks(report, TASKS, how=f"one thread, {load}")
 
 
 if __name__ == "__main__":

@@ -215,16 +215,22 @@ def _meter(plan: FetchPlan) -> Iterator[Callable[[str, int], None]]:
         with _bar(plan) as advance:
             yield advance
         return
-    lock, done, last, total = threading.Lock(), [0], [time.monotonic()], _size(plan.n_bytes)
+    yield _Lines(_size(plan.n_bytes))
 
-    def tell(_path: str, count: int) -> None:
-        with lock:
-            done[0] += count
-            if time.monotonic() - last[0] >= LINE_EVERY_S:
-                last[0] = time.monotonic()
-                typer.echo(f"{_size(max(0, done[0]))} of {total} have come", err=True)
 
-    yield tell
+class _Lines:
+    """Count what has come, from any thread, and say so in a line now and then."""
+
+    def __init__(self, total: str) -> None:
+        self._total, self._done = total, 0
+        self._last, self._lock = time.monotonic(), threading.Lock()
+
+    def __call__(self, _path: str, count: int) -> None:
+        with self._lock:
+            self._done += count
+            if time.monotonic() - self._last >= LINE_EVERY_S:
+                self._last = time.monotonic()
+                typer.echo(f"{_size(max(0, self._done))} of {self._total} have come", err=True)
 
 
 @contextmanager

@@ -6,35 +6,18 @@ matrix product depend, does not depend on what else the machine is doing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from math import prod
 from typing import Any
 
-from brainalign.core.errors import ValueProblem
 from brainalign.encoders.frames import FrameClock
 from brainalign.encoders.windows import Window
 
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # More at once only fill the memory: products are large enough long before.
 MOST_AT_ONCE = 32
 # Tensors alive at the same time where they are largest (measured on base-sized models, and rounded up).
 _FRONT_COPIES, _HIDDEN_COPIES, _INNER_COPIES, _MAP_COPIES = 4, 8, 3, 4
-
-
-def parse_bytes(memory: str | int) -> int:
-    """Read an amount of memory.
-
-    >>> parse_bytes("2GB"), parse_bytes("1.5 MB"), parse_bytes(4096)
-    (2000000000, 1500000, 4096)
-    """
-    if isinstance(memory, int) and memory > 0:
-        return memory
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?B)\s*", str(memory), flags=re.IGNORECASE)
-    if not match or float(match[1]) <= 0:
-        raise ValueProblem("memory must be an amount of bytes", got=repr(memory), fix="write it like '2GB' or '500MB'")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def default_memory(device: str) -> str:

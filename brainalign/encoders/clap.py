@@ -8,7 +8,7 @@ layers of all stages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate, groupby
@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from brainalign.core.amounts import parse_bytes
 from brainalign.core.errors import ValueProblem
-from brainalign.core.provenance import Provenance
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.time import nearest
-from brainalign.core.trajectory import Trajectory
-from brainalign.encoders.budget import MOST_AT_ONCE, parse_bytes
+from brainalign.encoders.budget import MOST_AT_ONCE
 from brainalign.encoders.causal import Causal
 from brainalign.encoders.clap_mel import FoldedMel
 from brainalign.encoders.inputs import Statistics
@@ -41,7 +40,8 @@ class ClapEncoder(HuggingEncoder):
     """CLAP's audio tower, on the clock of one of its stages (`at` gives it on another's).
 
     Its own ``clock`` and ``axis`` are those of ``inputs.stage``, of the first stage as `load_encoder`
-    makes it. `encode` and `encode_sites` take layers of any stages, and give each its own times.
+    makes it. `encode` and `encode_sites` take layers of any stages, and give each its own times; progress is counted on
+    the encoder's own clock whatever is asked for. `pieces` gives sites on the encoder's own clock alone.
     """
 
     @property
@@ -78,97 +78,6 @@ class ClapEncoder(HuggingEncoder):
             )
         return replace(self, inputs=replace(self._hears, stage=stages.pop()))
 
-    def encode_sites(
-        self, stimulus: Stimulus, wanted: Sequence[SiteKey], *, progress: Progress | None = None
-    ) -> dict[SiteKey, Trajectory]:
-        """Listen at many sites in one pass.
-
-        Parameters
-        ----------
-        stimulus
-            The sound, at the encoder's sampling rate.
-        wanted
-            Pairs of site and layer: ``"residual"`` (0 to ``n_layers``), ``"mlp"``, ``"attention"``, ``"front"``
-            (layer 0), ``"final"`` (layer ``n_layers``).
-        progress
-            Told of frames done and of all frames, counted on the encoder's own clock whatever is asked for.
-
-        Returns
-        -------
-        dict
-            ``(site, layer)`` -> dense float32 trajectory, each on its stage's clock.
-        """
-        wanted = checked_sites(wanted, self.family, n_layers=self.n_layers, name=self.name)
-        parts, tell = self._by_stage(wanted), self._in_own_frames(progress, stimulus)
-        if len(parts) == 1:
-            own, _ = parts[0]
-            return super(ClapEncoder, own).encode_sites(stimulus, wanted, progress=tell)
-        if isinstance(self.windowing, Causal):
-            raise ValueProblem(
-                f"these sites of {self.name} are on different clocks, and a causal window ends with one frame",
-                got=f"{list(wanted)}",
-                fix="ask for one stage's layers at a time",
-            )
-        rows = self._rows_of_stages(stimulus, parts, progress=tell)
-        return self.trajectories(stimulus, {key: rows[key] for key in wanted})
-
-    def pieces(
-        self, stimulus: Stimulus, wanted: Sequence[SiteKey], *, n_done: int = 0
-    ) -> Iterator[dict[SiteKey, np.ndarray]]:
-        """Yield the wanted sites' frames batch by batch; they must be on this encoder's own clock.
-
-        Parameters
-        ----------
-        stimulus
-            The sound, at the encoder's sampling rate.
-        wanted
-            Pairs of site and layer, of one stage.
-        n_done
-            Frames to leave out at the beginning, because they are there already.
-
-        Yields
-        ------
-        dict
-            ``(site, layer)`` -> float32 array, shape ``(frames of this piece, n_features)``.
-        """
-        if (stage := self.at(wanted)._hears.stage) != self._hears.stage:
-            raise ValueProblem(
-                f"these sites of {self.name} are not on its clock",
-                got=f"stage {stage}, the encoder is at stage {self._hears.stage}",
-                fix="give encoder.at(sites) instead of the encoder",
-            )
-        yield from super().pieces(stimulus, wanted, n_done=n_done)
-
-    def trajectories(self, stimulus: Stimulus, rows: Mapping[SiteKey, np.ndarray]) -> dict[SiteKey, Trajectory]:
-        """Put clock, names and provenance to all frames of some sites, each on its stage's clock.
-
-        Parameters
-        ----------
-        stimulus
-            The sound they were made from.
-        rows
-            Site -> float32 array, shape ``(n_frames, n_features)``.
-        """
-        found: dict[SiteKey, Trajectory] = {}
-        for part, keys in self._by_stage(list(rows)):
-            found |= super(ClapEncoder, part).trajectories(stimulus, {key: rows[key] for key in keys})
-        return {key: found[key] for key in rows}
-
-    def provenances(self, stimulus: Stimulus, keys: Sequence[SiteKey]) -> dict[SiteKey, Provenance]:
-        """Return what will be recorded about some sites' frames.
-
-        Parameters
-        ----------
-        stimulus
-            The sound they are made from.
-        keys
-            Pairs of site and layer.
-        """
-        found: dict[SiteKey, Provenance] = {}
-        for part, own in self._by_stage(keys):
-            found |= super(ClapEncoder, part).provenances(stimulus, own)
-        return {key: found[key] for key in keys}
-
     @property
     def _stages(self) -> Any:
         return part_of(self.model, self.family.blocks)
@@ -178,10 +87,33 @@ class ClapEncoder(HuggingEncoder):
         hears: FoldedMel = self.inputs  # type: ignore[assignment]
         return hears
 
-    def _by_stage(self, keys: Sequence[SiteKey]) -> list[tuple[ClapEncoder, list[SiteKey]]]:
+    def _by_clock(self, keys: Sequence[SiteKey]) -> list[tuple[ClapEncoder, list[SiteKey]]]:
         """Return the stages' encoders, fastest first, each with its sites."""
         ordered = groupby(sorted(keys, key=self.stage_of), key=self.stage_of)
         return [(self.at(own), own) for own in (list(group) for _, group in ordered)]
+
+    def _check_clock(self, wanted: Sequence[SiteKey]) -> None:
+        if (stage := self.at(wanted)._hears.stage) != self._hears.stage:
+            raise ValueProblem(
+                f"these sites of {self.name} are not on its clock",
+                got=f"stage {stage}, the encoder is at stage {self._hears.stage}",
+                fix="give encoder.at(sites) instead of the encoder",
+            )
+
+    def _rows(
+        self, stimulus: Stimulus, wanted: Sequence[SiteKey], *, progress: Progress | None
+    ) -> dict[SiteKey, np.ndarray]:
+        parts, tell = self._by_clock(wanted), self._in_own_frames(progress, stimulus)
+        if len(parts) == 1:
+            own, _ = parts[0]
+            return super(ClapEncoder, own)._rows(stimulus, wanted, progress=tell)
+        if isinstance(self.windowing, Causal):
+            raise ValueProblem(
+                f"these sites of {self.name} are on different clocks, and a causal window ends with one frame",
+                got=f"{list(wanted)}",
+                fix="ask for one stage's layers at a time",
+            )
+        return self._rows_of_stages(stimulus, parts, progress=tell)
 
     def _in_own_frames(self, progress: Progress | None, stimulus: Stimulus) -> Progress | None:
         if progress is None:

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from brainalign.core.amounts import parse_bytes
 from brainalign.core.errors import GridMismatch, NotFinite, ValueProblem
 from brainalign.core.provenance import Provenance
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.time import TimeAxis
 from brainalign.core.trajectory import Trajectory
-from brainalign.encoders.budget import MOST_AT_ONCE, parse_bytes, together, window_bytes
+from brainalign.encoders.budget import MOST_AT_ONCE, together, window_bytes
 from brainalign.encoders.causal import Causal
 from brainalign.encoders.families import Family, Layout
 from brainalign.encoders.frames import FrameClock
@@ -162,11 +163,10 @@ class HuggingEncoder:
         Returns
         -------
         dict
-            ``(site, layer)`` -> dense float32 trajectory, all on one clock.
+            ``(site, layer)`` -> dense float32 trajectory, all on one clock (CLAP's: each on its stage's).
         """
         wanted = checked_sites(wanted, self.family, n_layers=self.n_layers, name=self.name)
-        n_frames = self.axis(stimulus).n
-        rows = gathered(counted(self.pieces(stimulus, wanted), n_frames, progress=progress), n_frames)
+        rows = self._rows(stimulus, wanted, progress=progress)
         return self.trajectories(stimulus, {key: rows[key] for key in wanted})
 
     def attention_maps(self, stimulus: Stimulus, layers: Sequence[int]) -> dict[int, AttentionMaps]:
@@ -230,6 +230,7 @@ class HuggingEncoder:
             ``(site, layer)`` -> float32 array, shape ``(frames of this piece, n_features)``.
         """
         wanted = checked_sites(wanted, self.family, n_layers=self.n_layers, name=self.name)
+        self._check_clock(wanted)
         shared = self._statistics(stimulus)
         for batch in self._batches(stimulus):
             n_kept = sum(window.keep_stop - window.keep_start for window in batch)
@@ -249,9 +250,13 @@ class HuggingEncoder:
         rows
             Site -> float32 array, shape ``(n_frames, n_features)``.
         """
-        axis, told = self.axis(stimulus), self.provenances(stimulus, list(rows))
-        names = {key: feature_names(key, rows[key].shape[1], n_groups=self._n_groups(key)) for key in rows}
-        return {key: Trajectory(rows[key], axis, names[key], told[key]) for key in rows}
+        found: dict[SiteKey, Trajectory] = {}
+        for part, keys in self._by_clock(list(rows)):
+            axis, told = part.axis(stimulus), part.provenances(stimulus, keys)
+            for key in keys:
+                names = feature_names(key, rows[key].shape[1], n_groups=part._n_groups(key))
+                found[key] = Trajectory(rows[key], axis, names, told[key])
+        return {key: found[key] for key in rows}
 
     def provenances(self, stimulus: Stimulus, keys: Sequence[SiteKey]) -> dict[SiteKey, Provenance]:
         """Return what will be recorded about some sites' frames.
@@ -265,13 +270,29 @@ class HuggingEncoder:
         """
         # Once for all sites: the whole sound is read for its hash.
         content = stimulus.content
-        n_windows = sum(window.keep_stop > window.keep_start for batch in self._batches(stimulus) for window in batch)
-        cuts = self.windowing.describe(n_windows=n_windows)
-        bands = {"bands": self.bands} if self.inputs.n_bands > 1 else {}
-        made = {**self.inputs.describe(), **bands, **cuts, "stimulus": content}
-        return {
-            key: stimulus.provenance.then("encode", **self.identity, site=key[0], layer=key[1], **made) for key in keys
-        }
+        found: dict[SiteKey, Provenance] = {}
+        for part, own in self._by_clock(keys):
+            windows = (window for batch in part._batches(stimulus) for window in batch)
+            cuts = part.windowing.describe(n_windows=sum(window.keep_stop > window.keep_start for window in windows))
+            bands = {"bands": part.bands} if part.inputs.n_bands > 1 else {}
+            made = {**part.inputs.describe(), **bands, **cuts, "stimulus": content}
+            for key in own:
+                found[key] = stimulus.provenance.then("encode", **part.identity, site=key[0], layer=key[1], **made)
+        return {key: found[key] for key in keys}
+
+    def _by_clock(self, keys: Sequence[SiteKey]) -> Sequence[tuple[HuggingEncoder, list[SiteKey]]]:
+        """Return sites, together where they share a clock, each time with the encoder on that clock."""
+        return [(self, list(keys))]
+
+    def _check_clock(self, wanted: Sequence[SiteKey]) -> None:
+        """Refuse sites that are on another clock than the encoder's; here there is but one."""
+
+    def _rows(
+        self, stimulus: Stimulus, wanted: Sequence[SiteKey], *, progress: Progress | None
+    ) -> dict[SiteKey, np.ndarray]:
+        """Return all frames of some sites."""
+        n_frames = self.axis(stimulus).n
+        return gathered(counted(self.pieces(stimulus, wanted), n_frames, progress=progress), n_frames)
 
     @property
     def _grid(self) -> tuple[int, int]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +14,9 @@ from benchmarks._engine_cost import slope
 from benchmarks._engine_data import QUICK, Data, read_data, write_data
 from benchmarks._engine_flops import joint_counts, map_counts, rotation_counts, scoring_flops, training_sets
 from benchmarks._engine_job import Job, Measured, measure, run_job
-from benchmarks._engine_rows import Bench, differences, table, verdicts
+from benchmarks._engine_rows import Bench, differences
 from benchmarks._engine_versus import peers, penalties_for
+from benchmarks._report import table, verdicts
 
 TINY = replace(
     QUICK, seconds=100, n_channels=3, n_lags=12, n_penalties=3, n_joint=2, n_single=2, n_rotations=20, n_slice=2,
@@ -169,13 +168,7 @@ def test_the_slope_of_what_grows_in_proportion_is_one():
 
 
 @pytest.mark.slow
-def test_the_quick_form_runs_every_task_in_under_a_minute(tmp_path, root):
-    out = tmp_path / "engine.json"
-    command = [sys.executable, "-m", "benchmarks.engine", "--quick", "--json", str(out)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(out.read_text(encoding="utf-8"))
-    assert {row["task"] for row in found["rows"]} == set(engine.TASKS)
-    again = [sys.executable, "-m", "benchmarks.engine", "--table", str(out)]
-    page = subprocess.run(again, cwd=root, capture_output=True, text=True, check=True)
-    assert "| claim | value |" in page.stdout
+def test_the_quick_form_runs_every_task_in_under_a_minute(quick_form):
+    report, page = quick_form("engine", timeout=120)
+    assert {row["task"] for row in report["rows"]} == set(engine.TASKS)
+    assert "| claim | value |" in page

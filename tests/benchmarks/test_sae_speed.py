@@ -1,8 +1,6 @@
 """The benchmark of training and encoding compares like with like, and says where a peer is missing."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import islice
 
@@ -12,6 +10,7 @@ import torch
 from scipy import sparse
 
 from benchmarks import sae_speed
+from benchmarks._report import verdicts
 from benchmarks._sae_speed_data import Shape, batches, first_parameters, make_world
 from benchmarks._sae_speed_inference import Agreement, agreement
 from benchmarks._sae_speed_steps import (
@@ -112,19 +111,14 @@ def test_gradients_are_claimed_within_1e_5():
     with one_thread():
         gradients(found)
     assert [claim["ok"] for claim in found.claims] == [True, True]
-    assert "| claim | value |" in sae_speed.verdicts(found.claims, markdown=True)
+    assert "| claim | value |" in verdicts(found.claims, markdown=True)
 
 
 @pytest.mark.slow
-def test_the_quick_form_runs_every_task(tmp_path, root):
-    out = tmp_path / "sae_speed.json"
-    command = [sys.executable, "-m", "benchmarks.sae_speed", "--quick", "--json", str(out)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=280)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert {row["task"] for row in json.loads(out.read_text(encoding="utf-8"))["rows"]} == set(sae_speed.TASKS)
-    again = [sys.executable, "-m", "benchmarks.sae_speed", "--table", str(out)]
-    page = subprocess.run(again, cwd=root, capture_output=True, text=True, check=True)
-    assert "| claim | value |" in page.stdout
+def test_the_quick_form_runs_every_task(quick_form):
+    report, page = quick_form("sae_speed", timeout=280)
+    assert {row["task"] for row in report["rows"]} == set(sae_speed.TASKS)
+    assert "| claim | value |" in page
 
 
 def test_the_page_shows_the_run_that_is_kept(root):

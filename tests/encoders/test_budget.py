@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainalign.core.errors import ValueProblem
-from brainalign.encoders.budget import MOST_AT_ONCE, default_memory, parse_bytes, together, window_bytes
+from brainalign.encoders.budget import MOST_AT_ONCE, default_memory, together, window_bytes
 from brainalign.encoders.causal import Causal
 from brainalign.encoders.frames import clock_of_convolutions
 from brainalign.encoders.hugging import load_encoder
@@ -19,13 +19,6 @@ from tests.encoders.small import CONFIGS, write_small
 CLOCK = clock_of_convolutions((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 16_000)
 # Of values whose standard deviation is about 1.
 TOLERANCE = 2e-5
-
-
-def test_amounts_of_memory():
-    assert [parse_bytes(m) for m in ("2GB", "1.5 mb", " 7 KB ", "3b", 11)] == [2 * 10**9, 1_500_000, 7_000, 3, 11]
-    for wrong in ("2", "GB", "-1GB", "0MB", 0, -3, "1 GiB"):
-        with pytest.raises(ValueProblem, match=r"an amount of bytes[\s\S]*write it like '2GB'"):
-            parse_bytes(wrong)
 
 
 def test_a_cpu_is_given_small_batches(encoder):

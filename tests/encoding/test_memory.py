@@ -14,7 +14,7 @@ from brainalign.core.time import Lags, TimeAxis
 from brainalign.core.trajectory import Trajectory
 from brainalign.encoding import massunivariate, memory, rotations
 from brainalign.encoding.massunivariate import feature_maps, rotated_listeners, rotated_scores
-from brainalign.encoding.memory import Compute, blocks, parse_bytes
+from brainalign.encoding.memory import Compute, blocks
 from brainalign.encoding.unique import unique_rotated
 from tests.encoding.designs import make_design
 
@@ -28,7 +28,7 @@ def shifts_of(rng, design, n=6):
 @pytest.mark.parametrize("bad", ["2", "GB", "-1GB", "0MB", 0, -3])
 def test_an_amount_of_memory_needs_a_unit_and_a_sign(bad):
     with pytest.raises(ValueProblem, match="amount of bytes"):
-        parse_bytes(bad)
+        Compute(memory=bad)
 
 
 def test_no_workers_are_refused():

@@ -19,29 +19,11 @@ from brainalign.core.time import TimeAxis
 from brainalign.encoders.causal import Causal
 from brainalign.encoders.hugging import load_encoder
 from brainalign.encoders.windows import Windowing
-from tests.encoders.tower import HOP, RATE, WIDTH, noise, write_tower
+from tests.encoders.tower import HOP, RATE, WIDTH, noise
 
 STAGES = range(4)
 # Ten places in ten seconds, in all four quarters, none of them alike with respect to frames.
 CLICKS = [20_011 + 48_611 * i for i in range(10)]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("clap")
-    write_tower(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def encoder(folder):
-    return load_encoder(folder)
-
-
-@pytest.fixture(scope="module")
-def tower(folder):
-    """Transformers' own model of the same weights."""
-    return transformers.ClapAudioModel.from_pretrained(folder).eval()
 
 
 @pytest.fixture(scope="module")

@@ -39,24 +39,6 @@ def unfolded(picture):
     return np.array(frames).mean(axis=1)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("clap")
-    write_tower(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def encoder(folder):
-    return load_encoder(folder)
-
-
-@pytest.fixture(scope="module")
-def tower(folder):
-    """Transformers' own model of the same weights."""
-    return transformers.ClapAudioModel.from_pretrained(folder).eval()
-
-
 def test_hidden_states_are_those_of_transformers(tower, encoder):
     """Transformers gives the last block of every stage, before its patches are merged."""
     stimulus = noise(10)
