@@ -133,6 +133,7 @@ def clean(
     line: Sequence[float] = (50.0,),
     bad_channels: bool = True,
     ocular: bool | None = None,
+    rate: float | None = None,
     preset: str | None = None,
 ) -> Recording:
     """Clean a recording with MNE, in the order that a response function needs.
@@ -152,10 +153,12 @@ def clean(
         Whether to look for bad channels; those already marked are interpolated in any case.
     ocular
         Whether to regress EOG channels out; left out, it is done if there are any.
+    rate
+        Samples per second to resample to in the end, for smaller files; left out, the recording's own are kept.
     preset
         Named steps (`brainalign.eeg.clean.PRESETS`) in the place of all of the above but `ocular`.
     """
-    from brainalign.eeg.clean import BadChannels, BandPass, Interpolate, LineNoise, OcularRegression, Reference
+    from brainalign.eeg.clean import BadChannels, BandPass, Interpolate, LineNoise, OcularRegression, Reference, Resample
     from brainalign.eeg.clean import clean as run
     from brainalign.eeg.clean import preset as steps_of
 
@@ -171,6 +174,7 @@ def clean(
         Interpolate(),
         Reference("average"),
         OcularRegression() if with_eyes else None,
+        Resample(rate) if rate is not None else None,
     ]
     return run(recording, [step for step in steps if step is not None])
 

@@ -203,6 +203,9 @@ class CleaningPart(Part):
     high: float = Field(15.0, gt=0, description="Upper edge of the pass band, in Hz.")
     bad_channels: bool = Field(True, description="Look for bad channels and interpolate them.")
     ocular: bool | None = Field(None, description="Regress the EOG channels out; left out: if there are any.")
+    rate: float | None = Field(
+        None, gt=0, description="Resample to this rate in the end, in Hz: smaller files. Left out: the recording's own."
+    )
 
     @model_validator(mode="after")
     def _preset_stands_alone(self) -> CleaningPart:
@@ -215,6 +218,8 @@ class CleaningPart(Part):
     def _band_is_not_empty(self) -> CleaningPart:
         if self.low >= self.high:
             raise ValueError("low must be below high")
+        if self.rate is not None and self.rate < 3 * self.high:
+            raise ValueError(f"a rate of {self.rate:g} Hz would cut into the pass band; give at least {3 * self.high:g}")
         return self
 
 

@@ -18,6 +18,20 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 NAMES = sorted(path.name for path in CONFIGS.glob("*.yaml"))
 
 
+# Names are all that a plan takes of a dataset's recordings; tests/study runs these configurations on real layouts.
+LAYOUTS = {
+    "alice-whisper.yaml": [f"{part}S{i:02d}.mat" for i in range(1, 50) for part in ("", "proc/")],
+    "ds004408-hubert-sae.yaml": [
+        "dataset_description.json",
+        *(f"sub-{s:03d}/eeg/sub-{s:03d}_task-listening_run-{r:02d}_eeg.vhdr" for s in (1, 2) for r in range(1, 21)),
+    ],
+    "own-bids.yaml": [
+        "dataset_description.json",
+        *(f"sub-{s:02d}/eeg/sub-{s:02d}_task-listening_eeg.vhdr" for s in (1, 2)),
+    ],
+}
+
+
 def put_beside(config: Path, folder: Path, files) -> Path:
     """Copy a configuration, and small files under the names that it gives."""
     copy = Path(shutil.copy(config, folder))
@@ -27,8 +41,13 @@ def put_beside(config: Path, folder: Path, files) -> Path:
     replicas = [(name, files.stories[0]) for name in sounds]
     replicas += [(name, files.folder / "sub-01_eeg.fif") for name in recordings]
     for name, replica in replicas:
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(replica, folder / name)
+    if (layout := LAYOUTS.get(config.name)) is not None:
+        for name in layout:
+            path = folder / values["listeners"]["folder"] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
     return copy
 
 

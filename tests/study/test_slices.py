@@ -53,6 +53,7 @@ CHANGES = [
     ("cleaning.high", 20.0, CLEANED),
     ("cleaning.bad_channels", False, CLEANED),
     ("cleaning.ocular", False, CLEANED),
+    ("cleaning.rate", 128.0, CLEANED),
     ("model.lags", [0.0, 0.3], ALIGNED),
     ("model.trim", 2.0, ALIGNED),
     ("model.penalties", [1.0], FITTED),
