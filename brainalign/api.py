@@ -158,7 +158,15 @@ def clean(
     preset
         Named steps (`brainalign.eeg.clean.PRESETS`) in the place of all of the above but `ocular`.
     """
-    from brainalign.eeg.clean import BadChannels, BandPass, Interpolate, LineNoise, OcularRegression, Reference, Resample
+    from brainalign.eeg.clean import (
+        BadChannels,
+        BandPass,
+        Interpolate,
+        LineNoise,
+        OcularRegression,
+        Reference,
+        Resample,
+    )
     from brainalign.eeg.clean import clean as run
     from brainalign.eeg.clean import preset as steps_of
 

@@ -161,6 +161,34 @@ def report(config: Config, *, out: Out = None, store: Keep = None, seed: Seed = 
         _write_outputs(study, kept, quiet=False)
 
 
+@app.command(epilog="Example: brainalign quality study.yaml --show 20")
+def quality(
+    config: Config,
+    *,
+    show: Annotated[int, typer.Option("--show", min=0, help="How many recordings to draw, the worst first.")] = 12,
+    out: Out = None,
+    store: Keep = None,
+    seed: Seed = None,
+    jobs: Jobs = None,
+    verbose: Verbose = False,
+) -> None:
+    """Read and clean the recordings of a study, and write a page that judges them.
+
+    Nothing is fitted. What is made here is kept for the run.
+    """
+    with _Guard(verbose=verbose) as guard:
+        from brainalign.pipeline.execute import execute
+        from brainalign.pipeline.log import make_log
+        from brainalign.pipeline.quality_page import recordings_plan, require_recordings, write_quality
+        from brainalign.pipeline.store import Store
+
+        study = require_recordings(_load(config, _overrides(out=out, store=store, seed=seed)))
+        plan, kept, guard.out = recordings_plan(study), Store(study.store_folder), study.out_folder
+        with make_log(quiet=False, verbose=verbose) as log:
+            execute(plan, kept, n_jobs=jobs, log=log)
+        typer.echo(f"page: {write_quality(study, kept, show=show)}")
+
+
 @app.command(epilog="Example: brainalign selftest study.yaml --fakes 100")
 def selftest(
     config: Config,

@@ -190,6 +190,17 @@ def read_table(
     return Events(name or path.stem, onsets, labels, columns, provenance)
 
 
+def header_of(path: Path | str) -> tuple[str, ...]:
+    """Return the names of a table's columns.
+
+    Parameters
+    ----------
+    path
+        As `read_table` takes it.
+    """
+    return tuple(_rows(_existing(path))[0])
+
+
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     text = decode(path).lstrip("\r\n")
     if not text:

@@ -12,6 +12,8 @@ from brainalign.eeg.guards import pick_names, require_eeg
 
 # The first pair that a recording has; P9 and P10 are what BioSemi's 64-channel cap has nearest to them.
 MASTOIDS = (("M1", "M2"), ("LM", "RM"), ("A1", "A2"), ("TP9", "TP10"), ("P9", "P10"))
+# BioSemi's caps of 128 and more count from A1, which is the vertex: there, A1 and A2 are no earlobes.
+EARLOBES, COUNTED = ("A1", "A2"), "A3"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Reference:
 
 def _mastoids(names: list[str]) -> tuple[str, str]:
     for pair in MASTOIDS:
-        if set(pair) <= set(names):
+        if set(pair) <= set(names) and not (pair == EARLOBES and COUNTED in names):
             return pair
     raise UnknownName(
         "the recording has no pair of mastoid channels",

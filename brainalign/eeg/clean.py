@@ -22,6 +22,7 @@ from brainalign.eeg.bad_channels import BadChannels, MarkBad
 from brainalign.eeg.channels import Interpolate, OcularRegression, Reference
 from brainalign.eeg.filters import BandPass, Butterworth, LineNoise, SpectralLine
 from brainalign.eeg.guards import pick_names, require_eeg, take_notes
+from brainalign.eeg.muscle import MuscleIca, MuscleSegments
 from brainalign.eeg.ocular import OcularIca, OcularProjection
 from brainalign.eeg.ransac import Ransac
 from brainalign.eeg.reference import Laplacian, RestReference
@@ -43,6 +44,8 @@ __all__ = [
     "Laplacian",
     "LineNoise",
     "MarkBad",
+    "MuscleIca",
+    "MuscleSegments",
     "OcularIca",
     "OcularProjection",
     "OcularRegression",
@@ -82,6 +85,8 @@ STEPS: Mapping[str, Callable[..., CleaningStep]] = {
     "laplacian": Laplacian,
     "ocular_ica": OcularIca,
     "ocular_projection": OcularProjection,
+    "muscle_ica": MuscleIca,
+    "muscle_segments": MuscleSegments,
     "bad_segments": BadSegments,
     "detrend": Detrend,
 }
@@ -97,7 +102,8 @@ PRESETS: Mapping[str, tuple[CleaningStep, ...]] = {
     "minimal": (BandPass(low=0.5, high=None), Reference()),
     # 1 to 8 Hz, then zero median and unit inter-quartile range: what is published of AudioSAE's recordings.
     "audiosae": (BadChannels(), BandPass(low=1.0, high=8.0), Interpolate(), Reference(), RobustScale()),
-    # 1 to 8 Hz, bad channels by their deviation and rebuilt by splines, mastoids as reference, 128 Hz.
+    # The deposit holds 128 Hz and two mastoids; 1 to 8 Hz, channels judged by their deviation and rebuilt by splines
+    # are as that group describes its pipeline. FIR, the threshold and the order of the steps are ours.
     "broderick2018": (
         BadChannels(methods=("deviation",), threshold=3.0),
         BandPass(low=1.0, high=8.0),
@@ -115,7 +121,7 @@ def preset(name: str) -> tuple[CleaningStep, ...]:
     ----------
     name
         ``"trf-default"``; ``"minimal"`` (drifts off and average reference); ``"audiosae"`` and ``"broderick2018"``
-        (as published; what the papers leave open is as in the default).
+        (after the papers; docs/recordings.md says what is theirs and what is ours).
 
     Examples
     --------

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import mne
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from brainalign.core.errors import ValueProblem
+from brainalign.eeg.components import converged, learn_components
 from brainalign.eeg.guards import note, pick_names, require_eeg
-
-SEED_LIMIT = 2**32
-MOST_ROUNDS = 300
-TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -56,18 +51,8 @@ class OcularIca:
         eyes = eog_channels(raw, self.eyes)
         copy = raw.copy().load_data(verbose="error")
         copy.filter(self.low, None, picks=[*good, *[name for name in eyes if name not in good]], verbose="error")
-        ica = mne.preprocessing.ICA(
-            self.n_components,
-            method="fastica",
-            max_iter=MOST_ROUNDS,
-            random_state=self.seed % SEED_LIMIT,
-            fit_params={"tol": TOLERANCE},
-            verbose="error",
-        )
-        with mne.use_log_level("error"), warnings.catch_warnings():
-            # Components of Gaussian background never settle; those of the eyes do. It is noted, not shown.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            ica.fit(copy, picks=good, reject_by_annotation=True)
+        ica = learn_components(copy, good, n_components=self.n_components, seed=self.seed)
+        with mne.use_log_level("error"):
             scores = self._scores(ica, copy, eyes)
         following = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] >= self.min_correlation]
         taken = following[: self.most]
@@ -76,7 +61,7 @@ class OcularIca:
         note(
             cleaned,
             n_learnt=int(ica.n_components_),
-            converged=bool(ica.n_iter_ < MOST_ROUNDS),
+            converged=converged(ica),
             removed=taken,
             correlations=[round(float(scores[i]), 4) for i in taken],
         )

@@ -10,7 +10,7 @@ import numpy as np
 from brainalign.core.errors import ValueProblem
 from brainalign.core.seeds import generator
 from brainalign.eeg.bad_channels import Limits, too_loud_or_quiet
-from brainalign.eeg.guards import require_eeg, require_long_enough
+from brainalign.eeg.guards import note, require_eeg, require_long_enough
 
 N_TERMS = 50
 STIFFNESS = 4
@@ -69,10 +69,12 @@ class Ransac:
         operators = self._operators(places, np.flatnonzero(~loud))
         starts = range(0, values.shape[1] - size + 1, size)
         below = [_likeness(values[:, start : start + size], operators) < self.min_correlation for start in starts]
-        bad = np.mean(below, axis=0) > self.max_bad_share
-        found = {name for name, is_bad in zip(names, bad, strict=True) if is_bad}
+        shares = np.mean(below, axis=0)
+        found = {name: share for name, share in zip(names, shares, strict=True) if share > self.max_bad_share}
         marked = raw.copy()
-        marked.info["bads"] = [name for name in raw.ch_names if name in found.union(raw.info["bads"])]
+        marked.info["bads"] = [name for name in raw.ch_names if name in {*found, *raw.info["bads"]}]
+        if found:
+            note(marked, reasons={name: f"not predicted in {share:.0%} of the time" for name, share in found.items()})
         return marked
 
     def _operators(self, places: np.ndarray, predictors: np.ndarray) -> np.ndarray:

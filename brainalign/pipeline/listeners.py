@@ -88,13 +88,7 @@ class ListenerLayout:
         return Task(f"recording[{subject}]", listening.LISTEN, settings=settings, inputs=inputs)
 
     def _read(self, entry: ListenerFile) -> Task:
-        reading: dict[str, Any] = entry.model_dump(exclude={"file", "montage"})
-        own = self.base / Path(entry.montage).expanduser() if entry.montage else None
-        is_file = own is not None and own.is_file()
-        reading["montage"] = None if is_file else entry.montage
-        places = (own,) if own is not None and is_file else ()
-        reading["montage_files"] = len(places)
-        files = (*with_companions(existing(self.base, entry.file)), *places)
+        reading, files = reading_of(entry, self.base)
         return Task(f"recording[{entry.label}]", listening.READ_RECORDING, settings=reading, files=files)
 
     def _prepared(self, label: str) -> Iterator[Task]:
@@ -163,6 +157,24 @@ class ListenerLayout:
 
 
 _HEARD = {"codes": "codes", "stimuli": "stimulus"}
+
+
+def reading_of(entry: ListenerFile, base: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
+    """Return how a recording is read, and all files that are read for it.
+
+    Parameters
+    ----------
+    entry
+        As the configuration has it.
+    base
+        What its paths are relative to.
+    """
+    places = base / Path(entry.montage).expanduser() if entry.montage else None
+    from_file = places is not None and places.is_file()
+    settings = entry.model_dump(include={"subject", "run", "units", "starts_with"})
+    settings |= {"montage": None if from_file else entry.montage, "places_from_file": from_file}
+    own = with_companions(existing(base, entry.file))
+    return settings, (*own, places) if from_file and places is not None else own
 
 
 def existing(base: Path, path: Path) -> Path:

@@ -1,19 +1,32 @@
-"""Were the recordings any good, and was everything heard? The report's section on them."""
+"""Were the recordings any good, and was everything heard? A section of the report, and a page of their own."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainalign.core.errors import ValueProblem
 from brainalign.pipeline.outputs import Results
+from brainalign.pipeline.plan import Plan
+from brainalign.pipeline.recipes.base import RecipeStudy
 from brainalign.pipeline.schema import CleaningPart
+from brainalign.pipeline.stage import Task
 from brainalign.plots.quality import Spectrum, psd_before_after
-from brainalign.report.page import Column, Note, Picture, Section, Table
+from brainalign.report.blocks import png_bytes
+from brainalign.report.page import Column, Note, Page, Picture, Section, Table, write_page
 
+if TYPE_CHECKING:
+    from brainalign.eeg.quality import Quality
+    from brainalign.pipeline.store import Store
+    from brainalign.pipeline.study import AnyStudy, Study
+
+JUDGED = ("clean[", "quality[", "hearing[")
+PAGE = "quality.html"
 MICROVOLT = 1e-6
 MAX_TOLD = 8
 
@@ -35,6 +48,110 @@ def recordings(results: Results) -> Section:
     alt = "Power spectra before and after cleaning."
     caption = "Median sensor, before and after cleaning; the line is the median recording, the band the middle 80 %."
     return Section("The recordings", (Picture(figure, alt, caption), Table(rows, columns), *_misfits(results.hearing)))
+
+
+def require_recordings(study: AnyStudy) -> Study:
+    """Return a study that keeps whole clean recordings, or say that this one does not.
+
+    Parameters
+    ----------
+    study
+        A study, or a recipe.
+    """
+    if isinstance(study, RecipeStudy):
+        raise ValueProblem(
+            "this study keeps no whole clean recordings",
+            got=study.name,
+            fix="judge them by a study of the usual kind: copy configs/own-eeg.yaml or configs/own-bids.yaml",
+        )
+    return study
+
+
+def recordings_plan(study: Study) -> Plan:
+    """Lay out a study's work as far as its recordings are read, cleaned and judged.
+
+    Parameters
+    ----------
+    study
+        A study of the usual kind.
+    """
+    wanted = [task.name for task in study.plan if task.name.startswith(JUDGED)]
+    needed: dict[str, Task] = {}
+    while wanted:
+        task = study.plan[wanted.pop()]
+        needed[task.name] = task
+        wanted += [name for name in task.needs() if name not in needed]
+    return Plan(study.name, [task for task in study.plan if task.name in needed])
+
+
+def recordings_page(results: Results, *, show: int) -> Page:
+    """Return a page that judges every recording, and draws some: those with the most bad channels and masked time.
+
+    Parameters
+    ----------
+    results
+        Of a study whose recordings are done.
+    show
+        How many are drawn.
+    """
+    from brainalign.eeg.quality import Quality
+    from brainalign.plots.recording import recording_page
+
+    found = [Quality.from_json(item) for item in results.quality]
+    worst = sorted(found, key=lambda item: -len(item.bad_channels) / len(item.channels) - (1 - item.kept_share))
+    rows = tuple(_judged(item) for item in found)
+    columns = (
+        Column("label", "Recording"),
+        Column("minutes", "Length", unit="min", kind="number", digits=1),
+        Column("kept", "Usable", unit="%", kind="number", digits=1),
+        Column("n_bad", "Bad channels", kind="integer"),
+        Column("why", "Which, and why"),
+        Column("line", "Mains before", unit="dB", kind="number", digits=0),
+        Column("line_after", "after", unit="dB", kind="number", digits=0),
+        Column("after", "Median rms after", unit="µV", kind="number", digits=1),
+    )
+    note = "Mains: how far 50 or 60 Hz stands out of its neighbourhood. A dash: the recording does not reach it."
+    drawn = [
+        Section(
+            item.label,
+            (Picture(png_bytes(recording_page(item)), f"Spectra, sensors and masked time of {item.label}."),),
+        )
+        for item in worst[:show]
+    ]
+    table = Section("All recordings", (Table(rows, columns, note=note), *_misfits(results.hearing)))
+    left = len(found) - len(drawn)
+    subtitle = f"{len(found)} recordings" + (f"; drawn below are the {len(drawn)} worst." if left else ".")
+    return Page(f"{results.study.name}: the recordings", subtitle, (table, *drawn))
+
+
+def write_quality(study: Study, store: Store, *, show: int) -> Path:
+    """Write ``quality.html`` into the study's folder, and return its path.
+
+    Parameters
+    ----------
+    study, store
+        A study whose recordings are done, and where they are kept.
+    show
+        How many recordings are drawn.
+    """
+    path = study.out_folder / PAGE
+    write_page(recordings_page(Results(study, store), show=show), path)
+    return path
+
+
+def _judged(item: Quality) -> dict[str, Any]:
+    told = [f"{name}: {why}" for name, why in zip(item.bad_channels, item.reasons, strict=True)]
+    return {
+        "label": item.label,
+        "minutes": item.minutes,
+        "kept": 100 * item.kept_share,
+        "n_bad": len(item.bad_channels),
+        "why": "; ".join(told[:MAX_TOLD]) + (f"; and {len(told) - MAX_TOLD} more" if len(told) > MAX_TOLD else "")
+        or "none",
+        "line": item.line_decibels,
+        "line_after": item.line_decibels_after,
+        "after": float(np.median(item.rms_after)),
+    }
 
 
 def _listener(label: str) -> str:

@@ -219,7 +219,9 @@ class CleaningPart(Part):
         if self.low >= self.high:
             raise ValueError("low must be below high")
         if self.rate is not None and self.rate < 3 * self.high:
-            raise ValueError(f"a rate of {self.rate:g} Hz would cut into the pass band; give at least {3 * self.high:g}")
+            raise ValueError(
+                f"a rate of {self.rate:g} Hz would cut into the pass band; give at least {3 * self.high:g}"
+            )
         return self
 
 

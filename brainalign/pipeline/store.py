@@ -22,6 +22,7 @@ from typing import Any
 from brainalign.core.artefact import Artefact, read_artefact, verify_artefact, write_artefact
 from brainalign.core.errors import BrainalignError, DamagedArtefact, MissingFile, StoreProblem
 from brainalign.core.hashing import canonical_json
+from brainalign.core.processes import is_running
 
 MIN_FREE_BYTES = 256 * 2**20
 _FOREIGN_RUN_S = 600.0
@@ -211,24 +212,7 @@ def _at_work(pid: str) -> bool:
 
     A leftover with our own number is an earlier process's: nothing is being written yet.
     """
-    if not pid.isdecimal() or int(pid) == os.getpid() or _is_zombie(pid):
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _is_zombie(pid: str) -> bool:
-    """Tell (on Linux) whether only a process's number is left: in many containers nobody collects orphans."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[:1] == ["Z"]
+    return pid.isdecimal() and int(pid) != os.getpid() and is_running(int(pid))
 
 
 def _remove(path: Path) -> None:

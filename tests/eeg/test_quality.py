@@ -13,8 +13,8 @@ from brainalign.core.errors import UnknownName, ValueProblem
 from brainalign.core.provenance import Provenance
 from brainalign.core.recording import Recording
 from brainalign.core.time import TimeAxis
-from brainalign.eeg.clean import clean
-from brainalign.eeg.quality import quality
+from brainalign.eeg.clean import BadChannels, BandPass, Interpolate, LineNoise, MarkBad, Ransac, Reference, clean
+from brainalign.eeg.quality import Quality, quality
 from brainalign.eeg.simulate import NoiseLevels, planted_bad_channels, simulate_listener
 
 
@@ -85,3 +85,71 @@ def test_bad_spans_positions_and_hum() -> None:
     assert quality(clean(before), clean(before)).line_decibels < 3
     slow = _recording(np.random.default_rng(0).normal(size=(640, 2)) * 1e-5, rate=64)
     assert quality(slow, slow).line_decibels is None
+
+
+def _listener(**levels: object) -> Recording:
+    noise = NoiseLevels(**levels)
+    return Recording.from_mne(simulate_listener([], {}, seconds=30, seed=3, subject="01", noise=noise), subject="01")
+
+
+def test_every_bad_channel_has_its_reason() -> None:
+    before = _listener(bad_channels=1)
+    values = np.array(before.values)
+    values[:, before.channels.index("Oz")] = 1e-5
+    spoilt = replace(before, values=values, bads=("TP7",))
+    found = quality(spoilt, clean(spoilt, [BadChannels(), BandPass(), Interpolate(), Reference()]))
+    (loose,) = planted_bad_channels(NoiseLevels(bad_channels=1), subject="01", seed=3)
+    reasons = dict(zip(found.bad_channels, found.reasons, strict=True))
+    assert set(reasons) == {"TP7", "Oz", loose}
+    assert reasons["TP7"] == "marked in the recording" and reasons["Oz"] == "flat"
+    assert reasons[loose].startswith("too loud (robust z +")
+    assert found.deviations[found.channels.index("Oz")] == -99
+    assert found.deviations[found.channels.index(loose)] > 5
+    told = clean(_listener(bad_channels=1), [MarkBad(("Cz",)), LineNoise(), Ransac()])
+    reasons = dict(zip(*(getattr(quality(before, told), name) for name in ("bad_channels", "reasons")), strict=True))
+    assert reasons["Cz"] == "by MarkBad"
+    assert "not predicted in" in reasons[loose]
+
+
+def test_time_that_stands_still_or_at_the_end_of_its_range() -> None:
+    values = np.random.default_rng(0).normal(size=(1280, 4)) * 1e-5
+    values[100:228, 1] = values[100, 1]
+    values[:, 2] = np.clip(values[:, 2], -1e-6, 1e-6)
+    values[:, 3] = 5e-6
+    found = quality(_recording(values), _recording(values))
+    assert found.flat_shares == (0, 0.1, 0, 1)
+    low, high = values[:, 2] == -1e-6, values[:, 2] == 1e-6
+    runs = [run for ends in (low, high) for run in "".join("x" if flag else "." for flag in ends).split(".")]
+    assert found.clipped_shares[2] == pytest.approx(sum(len(run) for run in runs if len(run) >= 3) / 1280, abs=1e-4)
+    assert found.clipped_shares[0] == found.clipped_shares[3] == 0
+
+
+def test_deviation_is_the_one_that_channels_are_judged_by() -> None:
+    before = _listener(bad_channels=3, line_microvolts=0)
+    deviations = np.array(quality(before, before).deviations)
+    marked = BadChannels(methods=("deviation",), threshold=5.0)(before.to_mne()).info["bads"]
+    assert [name for name, z in zip(before.channels, deviations, strict=False) if abs(z) > 5] == marked
+
+
+def test_hum_before_and_after_and_where_it_was() -> None:
+    before = _listener(line_hz=60.0)
+    found = quality(before, clean(before, [LineNoise((60,))]))
+    assert found.line_hz == 60.0
+    assert found.line_decibels > 15 > 3 > found.line_decibels_after
+    spectrum = np.array(found.channel_psd)
+    assert spectrum.shape == (64, len(found.channel_frequencies))
+    assert found.channel_frequencies == tuple(sorted(found.channel_frequencies))
+    hum = int(np.argmin(np.abs(np.array(found.channel_frequencies) - 60)))
+    assert found.channel_frequencies[hum] == pytest.approx(60)
+    # The thinned spectra keep the line's height.
+    assert np.median(spectrum[:, hum]) == pytest.approx(found.psd_before[found.frequencies.index(60)], abs=0.5)
+
+
+def test_masked_time_and_the_way_through_json() -> None:
+    before = replace(_listener(), axis=TimeAxis(128, 128 * 30, 7))
+    after = replace(before, bad_spans=((Fraction(9), Fraction(10)),))
+    found = quality(before, after)
+    assert found.bad_spans == ((2.0, 3.0),) and found.n_without_position == 0
+    again = Quality.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False)))
+    assert again == found
+    assert Quality.from_json({**found.to_json(), "future": 1}) == found

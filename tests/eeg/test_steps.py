@@ -133,6 +133,13 @@ class TestReferences:
         with pytest.raises(UnknownName, match="no pair of mastoid"):
             Reference("mastoids")(raw.copy().pick(["Fz", "Cz"]))
 
+    def test_a_vertex_called_a1_is_no_earlobe(self):
+        raw = listener(seconds=5).pick(["Fz", "Cz", "Pz", "Oz"])
+        with pytest.raises(UnknownName, match="no pair of mastoid"):
+            Reference("mastoids")(raw.copy().rename_channels({"Fz": "A1", "Cz": "A2", "Pz": "A3"}))
+        ears = raw.copy().rename_channels({"Fz": "A1", "Cz": "A2"})
+        assert np.abs(Reference("mastoids")(ears).get_data(["A1", "A2"]).sum(axis=0)).max() < 1e-15
+
     @pytest.mark.parametrize("step", [RestReference(), Laplacian()])
     def test_bad_channels_must_be_gone(self, step):
         raw = listener(seconds=20)

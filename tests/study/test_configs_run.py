@@ -1,5 +1,6 @@
 """Does every configuration for real data run from end to end, on a small replica of its dataset in its own layout?"""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from brainalign.core.errors import BrainalignError
 from brainalign.encoders.hugging import load_encoder
+from brainalign.pipeline.study import load_study
 from tests.datasets.replicas import DATA
 from tests.encoders.small import write_small
 from tests.study import heads, replicas, worlds
@@ -21,6 +23,8 @@ WHISPER = DATA / "whisper_base_encoder"
 CONFIGS = Path(__file__).parents[2] / "configs"
 # What makes it small: a little encoder, a little autoencoder, few surrogates. All else is as the configuration says.
 SMALL = {"sae.expansion": 3, "sae.k": 8, "sae.n_steps": 80, "sae.n_batch": 512, "test.n_permutations": 39}
+
+SUBJECTS = ("001", "002", "003")
 
 pytestmark = pytest.mark.skipif(not heads.SPEECH.exists(), reason="the real speech (shared/data) is not here")
 
@@ -38,15 +42,40 @@ def run(name: str, folder: Path, write: Callable[[Path, Heads], None], *, layer:
 @pytest.fixture(scope="module")
 def ds004408(tmp_path_factory):
     def write(folder, people):
-        replicas.write_ds004408(folder / "data" / "ds004408", people, subjects=("001", "003"), n_runs=10)
+        replicas.write_ds004408(folder / "data" / "ds004408", people, subjects=SUBJECTS, n_runs=8)
 
     # Fewer sounds and runs, as the configuration says for a first try.
     sounds = yaml.safe_load((CONFIGS / "ds004408-hubert-sae.yaml").read_text("utf-8"))["stimuli"]["files"]
-    few = {"stimuli.files": sounds[:8], "listeners.subjects": ["1", "3"], "listeners.runs": ["1-8"]}
+    few = {"stimuli.files": sounds[:8], "listeners.subjects": ["1-2"], "listeners.runs": ["1-8"]}
     overrides = {**few, "test.controls": ["acoustic", "neurons"]}
     folder = tmp_path_factory.mktemp("ds004408")
     write_small(folder / "encoder", "hubert")
     return run("ds004408-hubert-sae", folder, write, layer=2, **overrides)
+
+
+@pytest.fixture(scope="module")
+def audiosae(ds004408, tmp_path_factory):
+    """The recipe on the same replica, by the lines that its configuration gives for the paper's own data."""
+    folder = tmp_path_factory.mktemp("audiosae")
+    config = Path(shutil.copy(CONFIGS / "audiosae-eeg.yaml", folder))
+    data = ds004408.study.out_folder.parent
+    (folder / "encoder").symlink_to(data / "encoder", target_is_directory=True)
+    (folder / "ds004408").symlink_to(data / "data" / "ds004408", target_is_directory=True)
+    names = [f"audio{number:02d}" for number in range(1, 6)]
+    listeners = {
+        "kind": "runs",
+        "subjects": SUBJECTS,
+        "file": "ds004408/sub-{subject}/eeg/sub-{subject}_task-listening_run-{run}_eeg.vhdr",
+        "runs": {name: name.removeprefix("audio") for name in names},
+        "onset": 0.0,
+        "montage": "biosemi128",
+    }
+    small = {name: value for name, value in SMALL.items() if name.startswith("sae.")}
+    small |= {"encoder.source": "encoder", "own.n_permutations": 19, "own.scheme": "pairing", "features.n_drawn": 20}
+    stimuli = {"kind": "files", "files": [f"ds004408/stimuli/{name}.wav" for name in names]}
+    study = load_study(config, {**small, "listeners": listeners, "stimuli": stimuli, "out": folder / "out"})
+    worlds.made(study)
+    return study
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +121,15 @@ def test_ds004408_with_its_real_sidecars(ds004408):
     assert rates == {50.0}
     assert ds004408.results.test.channels[0] == "A1"
     assert {item["n_recordings"] for item in ds004408.results.hearing} == {8}
+
+
+def test_audiosae_on_the_papers_own_layout(audiosae):
+    summary = json.loads((audiosae.out_folder / "summary.json").read_text("utf-8"))
+    assert summary["n_listeners"] == 3
+    assert summary["n_features"] == 20
+    assert summary["dof"] == 2
+    assert len(summary["features"]) == 20
+    assert "3 recorded" in (audiosae.out_folder / "report.html").read_text("utf-8")
 
 
 def test_alice_with_its_table_of_words(alice):

@@ -121,7 +121,7 @@ def read_recording(settings: Any, inputs: Any, *, files: tuple[Path, ...], progr
         files[0],
         subject=settings["subject"],
         run=settings["run"] or "",
-        montage=files[-1] if settings["montage_files"] else settings["montage"],
+        montage=files[-1] if settings["places_from_file"] else settings["montage"],
         units=settings["units"],
     )
     if (sound := settings["starts_with"]) is not None:
@@ -171,4 +171,4 @@ PLANT = Stage("plant", 1, plant)
 LISTEN = Stage("listen", 1, listen)
 READ_RECORDING = Stage("read-recording", 2, read_recording)
 CLEAN = Stage("clean", 1, clean_recording)
-QUALITY = Stage("quality", 1, judge_quality)
+QUALITY = Stage("quality", 2, judge_quality)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from brainalign.core.errors import MissingFile
-from brainalign.pipeline.listeners import with_companions
+from brainalign.pipeline.listeners import reading_of
 from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.reading import read_config
 from brainalign.pipeline.recipes.audiosae import stages
@@ -128,8 +128,9 @@ class _Layout:
             yield Task(f"electrode[{subject}]", stages.ELECTRODE, settings={"eeg": eeg}, inputs=inputs)
             return
         for story in self.config.stories:
-            settings = {"eeg": eeg, "reading": {"subject": subject, "montage": part.montage}}
-            files = with_companions(self.base / self._run_file(part, subject, story))
+            file = self._run_file(part, subject, story)
+            reading, files = reading_of(ListenerFile(file=file, subject=subject, montage=part.montage), self.base)
+            settings = {"eeg": eeg, "reading": reading}
             yield Task(f"electrode[{subject}-{story}]", stages.ELECTRODE, settings=settings, files=files)
 
     def _run_file(self, part: RunListeners, subject: str, story: str) -> Path:

@@ -1,0 +1,48 @@
+"""Which independent components is a recording made of? Learnt once, for the eyes and for the muscles alike."""
+
+from __future__ import annotations
+
+import warnings
+
+import mne
+from sklearn.exceptions import ConvergenceWarning
+
+SEED_LIMIT = 2**32
+MOST_ROUNDS = 300
+TOLERANCE = 1e-3
+
+
+def learn_components(
+    copy: mne.io.BaseRaw, channels: list[str], *, n_components: int | float, seed: int
+) -> mne.preprocessing.ICA:
+    """Learn independent components outside bad stretches (FastICA).
+
+    Parameters
+    ----------
+    copy
+        High-passed at 1 Hz or so: drifts make poor components.
+    channels
+        Good ones only.
+    n_components
+        How many, or the share of the variance that they must hold.
+    seed
+        Of their start.
+    """
+    ica = mne.preprocessing.ICA(
+        n_components,
+        method="fastica",
+        max_iter=MOST_ROUNDS,
+        random_state=seed % SEED_LIMIT,
+        fit_params={"tol": TOLERANCE},
+        verbose="error",
+    )
+    with mne.use_log_level("error"), warnings.catch_warnings():
+        # Components of Gaussian background never settle; those of eyes and muscles do. It is noted, not shown.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ica.fit(copy, picks=channels, reject_by_annotation=True)
+    return ica
+
+
+def converged(ica: mne.preprocessing.ICA) -> bool:
+    """Tell whether the components settled before the rounds were up."""
+    return bool(ica.n_iter_ < MOST_ROUNDS)
