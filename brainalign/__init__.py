@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from brainalign.api import load_sae as load_sae
     from brainalign.api import read_audio as read_audio
     from brainalign.api import read_eeg as read_eeg
+    from brainalign.audio.words import read_words as read_words
     from brainalign.core.design import Design as Design
     from brainalign.core.recording import Recording as Recording
     from brainalign.core.result import EncodingResult as EncodingResult
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from brainalign.core.time import Lags as Lags
     from brainalign.core.time import TimeAxis as TimeAxis
     from brainalign.core.trajectory import Trajectory as Trajectory
+    from brainalign.datasets.bids import read_bids as read_bids
+    from brainalign.datasets.read import read_dataset as read_dataset
+    from brainalign.eeg.simulate_recording import simulate_recording as simulate_recording
     from brainalign.estimators.maps import FeatureMaps as FeatureMaps
     from brainalign.estimators.trf import TRF as TRF
     from brainalign.estimators.trf import BandedTRF as BandedTRF
@@ -60,8 +64,12 @@ _HOMES = {
     "load_encoder": "brainalign.api",
     "load_sae": "brainalign.api",
     "read_audio": "brainalign.api",
+    "read_bids": "brainalign.datasets.bids",
+    "read_dataset": "brainalign.datasets.read",
     "read_eeg": "brainalign.api",
+    "read_words": "brainalign.audio.words",
     "save": "brainalign.core.saving",
+    "simulate_recording": "brainalign.eeg.simulate_recording",
 }
 
 __all__ = list(_HOMES)

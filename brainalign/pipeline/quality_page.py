@@ -105,12 +105,15 @@ def recordings_page(results: Results, *, show: int) -> Page:
         Column("minutes", "Length", unit="min", kind="number", digits=1),
         Column("kept", "Usable", unit="%", kind="number", digits=1),
         Column("n_bad", "Bad channels", kind="integer"),
-        Column("why", "Which, and why"),
+        Column("bad", "Which"),
         Column("line", "Mains before", unit="dB", kind="number", digits=0),
-        Column("line_after", "after", unit="dB", kind="number", digits=0),
+        Column("line_after", "Mains after", unit="dB", kind="number", digits=0),
         Column("after", "Median rms after", unit="µV", kind="number", digits=1),
     )
-    note = "Mains: how far 50 or 60 Hz stands out of its neighbourhood. A dash: the recording does not reach it."
+    note = (
+        "Mains: how far 50 or 60 Hz stands out of its neighbourhood. A dash: the recording does not "
+        "reach it. Why channels are bad stands beside each recording's picture."
+    )
     drawn = [
         Section(
             item.label,
@@ -140,14 +143,12 @@ def write_quality(study: Study, store: Store, *, show: int) -> Path:
 
 
 def _judged(item: Quality) -> dict[str, Any]:
-    told = [f"{name}: {why}" for name, why in zip(item.bad_channels, item.reasons, strict=True)]
     return {
         "label": item.label,
         "minutes": item.minutes,
         "kept": 100 * item.kept_share,
         "n_bad": len(item.bad_channels),
-        "why": "; ".join(told[:MAX_TOLD]) + (f"; and {len(told) - MAX_TOLD} more" if len(told) > MAX_TOLD else "")
-        or "none",
+        "bad": _some(item.bad_channels) or "none",
         "line": item.line_decibels,
         "line_after": item.line_decibels_after,
         "after": float(np.median(item.rms_after)),
@@ -210,7 +211,7 @@ def _misfits(hearing: Sequence[Mapping[str, Any]]) -> list[Note]:
     told = []
     for item in hearing:
         if item["missed"]:
-            told.append(f"{item['subject']} did not hear {_some(item['missed'])}.")
+            told.append(f"Listener {item['subject']} did not hear {_some(item['missed'])}.")
         if item["without_story"]:
             told.append(f"No sound of this study was heard in {_some(item['without_story'])}: left out.")
         told += [f"{row['recording']}: {row['story']} was {row['told']}." for row in item["misfits"]]

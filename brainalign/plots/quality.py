@@ -13,6 +13,7 @@ from brainalign.core.errors import ValueProblem
 from brainalign.plots.style import FAINT, GOOD, MUTED, OTHER, SINGLE, canvas, drawn
 
 MICROVOLT = 1e-6
+ROOM_BELOW_DB = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,9 @@ def psd_before_after(
     _band(ax, before, colour=OTHER, label="before", within=(low, high))
     _band(ax, after, colour=GOOD, label="after", within=(low, high))
     ax.set(xscale="log", xlim=(low, high), xlabel="frequency (Hz)", ylabel="power (dB re 1 \u00b5V\u00b2/Hz)")
+    # What a filter took away altogether leaves the picture at its foot, so that the rest can be read.
+    inside = (np.asarray(before.frequencies) >= low) & (np.asarray(before.frequencies) <= high)
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], float(before.decibels()[inside].min()) - ROOM_BELOW_DB))
     if mains and low < mains < high:
         ax.axvline(mains, color=MUTED, lw=0.6, ls=(0, (2, 2)), zorder=1)
         ax.annotate(

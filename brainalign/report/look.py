@@ -83,7 +83,9 @@ table { border-collapse: collapse; font-size: .9375rem; line-height: 1.4; min-wi
 caption { text-align: left; font-weight: 600; padding: 0 0 .6rem; }
 th, td { text-align: left; padding: .45rem 1.75rem .45rem 0; font-weight: 400; vertical-align: baseline; }
 th:last-child, td:last-child { padding-right: .25rem; }
-th.number, td.number { text-align: right; white-space: nowrap; }
+th.number, td.number { text-align: right; }
+td.number { white-space: nowrap; }
+td.long { min-width: 15rem; }
 thead th {
   color: var(--muted); font-size: .875rem;
   vertical-align: bottom; border-bottom: 1px solid var(--ink); white-space: normal;

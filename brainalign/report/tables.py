@@ -17,6 +17,8 @@ from brainalign.core.errors import ValueProblem, unknown_name
 
 Kind = Literal["text", "number", "integer", "percent", "p", "flag"]
 MISSING = "\u2013"
+# Cells with more than this get room to be read in.
+LONG_CHARACTERS = 40
 MINUS, NARROW_SPACE = "\u2212", "\u202f"
 
 
@@ -163,7 +165,8 @@ def _row(row: Mapping[str, Any], *, columns: Sequence[Column], strong: bool) -> 
 
 
 def _cell(tag: str, column: Column, content: str, *, extra: str = "") -> str:
-    side = ' class="number"' if column.is_numeric else ""
+    kind = "number" if column.is_numeric else "long" if tag == "td" and len(content) > LONG_CHARACTERS else ""
+    side = f' class="{kind}"' if kind else ""
     return f"<{tag}{extra}{side}>{content}</{tag}>"
 
 

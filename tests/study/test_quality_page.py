@@ -30,7 +30,7 @@ def test_every_recording_has_a_row_and_the_worst_are_drawn(tiny):
     for row in table.rows:
         found = quality[row["label"]]
         assert row["n_bad"] == len(found["bad_channels"])
-        assert all(name in row["why"] for name in found["bad_channels"])
+        assert all(name in row["bad"] for name in found["bad_channels"])
         assert row["after"] == pytest.approx(np.median(found["rms_after"]))
     assert len(page.sections) == 2
     most = max(table.rows, key=lambda row: row["n_bad"])["n_bad"]
