@@ -171,6 +171,7 @@ def _their(bench: Bench, frames: np.ndarray, job: dict[str, Any]) -> tuple[list[
 OURS: dict[str, Callable[[Bench, int], Found]] = {
     "batchtopk": own,
     "batchtopk, dead features revived": partial(own, revive_after=0.05),
+    "batchtopk, norms free": partial(own, options={"unit_norm": False}),
     "batchtopk, three times the rate": hurried,
     "topk": partial(own, variant="topk"),
     "gated": partial(own, variant="gated"),

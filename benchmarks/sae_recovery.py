@@ -8,10 +8,8 @@ origin. All trainings have the same frames, steps, batch, k and width. Other lib
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
-import time
+from functools import partial
 from importlib import metadata
 from itertools import product
 from pathlib import Path
@@ -20,37 +18,31 @@ from typing import Any
 import numpy as np
 
 from benchmarks._engine_machine import machine, versions
-from benchmarks._engine_rows import table, verdicts
 from benchmarks._recovery_runs import OURS, PEERS, Bench, Found, PeerFailed
 from benchmarks._recovery_world import FULL, QUICK, Size, build
+from benchmarks._report import conduct, parser, table, today, verdicts
 
+N_SEEDS = 5
 SHOWN = {"mmcs": "MMCS", "f1": "F1", "explained": "explained", "l0": "L0", "alive": "alive", "seconds": "core-s"}
 
 
 def main() -> None:
     """Run all trainings, print a line of each as it ends, then the table and the claims."""
-    options = _options()
-    if options.table:
-        print(markdown(json.loads(options.table.read_text(encoding="utf-8"))))
-        return
-    size = QUICK if options.quick else FULL
-    n_seeds = options.seeds or (1 if options.quick else 3)
-    report = run(size, n_seeds=n_seeds, python=options.peers, only=options.only, quick=options.quick)
-    print(f"\n{table(report['rows'])}\n\n{verdicts(report['claims'])}")
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    sys.exit(any(claim["ok"] is False for claim in report["claims"]))
+    made = parser(__doc__, quick="a small world, one seed, under a minute; nothing judged", tasks=[*OURS, *PEERS])
+    made.add_argument("--peers", type=Path, metavar="PYTHON", help="a Python with sae-lens and dictionary-learning")
+    made.add_argument("--seeds", type=int, help=f"trainings of each, from seeds 0, 1, ... ({N_SEEDS}; 1 with --quick)")
+    options = made.parse_args()
+    conduct(options, partial(_run, options), markdown=markdown, text=_text)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a small world, one seed, under a minute; nothing judged")
-    parser.add_argument("--peers", type=Path, metavar="PYTHON", help="a Python with sae-lens and dictionary-learning")
-    parser.add_argument("--seeds", type=int, help="trainings of each, from seeds 0, 1, ... (3; 1 with --quick)")
-    parser.add_argument("--only", action="append", choices=[*OURS, *PEERS], help="this (may be given several times)")
-    parser.add_argument("--json", type=Path, help="where the numbers go")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="print such a file as Markdown, and run nothing")
-    return parser.parse_args()
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    size, n_seeds = (QUICK, 1) if options.quick else (FULL, N_SEEDS)
+    chosen = options.seeds or n_seeds
+    return run(size, n_seeds=chosen, python=options.peers, only=options.only, quick=options.quick)
+
+
+def _text(report: dict[str, Any]) -> str:
+    return f"\n{table(report['rows'])}\n\n{verdicts(report['claims'])}"
 
 
 def run(
@@ -82,7 +74,7 @@ def run(
                 continue
             rows.append(_trained(name, bench, range(n_seeds)))
             print(_told(rows[-1]), flush=True)
-    theirs = {row["who"].split(",")[0]: row["version"] for row in rows if "version" in row}
+    theirs = {row["who"].split(",")[0].removesuffix(" TopK"): row["version"] for row in rows if "version" in row}
     return {
         "claims": claims(rows, judged=not quick),
         "rows": rows,
@@ -90,7 +82,7 @@ def run(
         "seeds": n_seeds,
         "machine": here,
         "versions": known | theirs,
-        "date": time.strftime("%Y-%m-%d"),
+        "date": today(),
     }
 
 
@@ -105,7 +97,7 @@ def _trained(name: str, bench: Bench, seeds: range) -> dict[str, Any]:
 
 def _row(name: str, found: list[Found]) -> dict[str, Any]:
     row: dict[str, Any] = {"who": name, "seeds": found}
-    row["shown"] = {title: _mean_and_spread([one[key] for one in found if key in one]) for key, title in SHOWN.items()}
+    row["shown"] = {title: _mean_and_range([one[key] for one in found if key in one]) for key, title in SHOWN.items()}
     if "agrees" in found[0]:
         row["version"] = found[0]["version"]
         row["note"] = f"inference as theirs to {max(one['off'] for one in found):.0e}"
@@ -114,11 +106,11 @@ def _row(name: str, found: list[Found]) -> dict[str, Any]:
     return row
 
 
-def _mean_and_spread(values: list[float]) -> str:
+def _mean_and_range(values: list[float]) -> str:
     if not values:
         return ""
-    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}"
+    around = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{around}"
 
 
 def _told(row: dict[str, Any]) -> str:
@@ -128,19 +120,29 @@ def _told(row: dict[str, Any]) -> str:
 
 
 def claims(rows: list[dict[str, Any]], *, judged: bool) -> list[dict[str, Any]]:
-    """Return one claim per library and measure: how far ours is above, beside the noise of reseeding."""
+    """Return one claim per library and measure: how far ours is above.
+
+    A difference of less than twice its standard error over seeds is called level, and is not judged.
+    """
     by_name = {row["who"]: row["seeds"] for row in rows if "seeds" in row}
     made = []
     for name, (key, title) in product(PEERS, (("mmcs", "MMCS"), ("f1", "F1"))):
         mine = "topk" if "TopK" in name else "batchtopk"
         if name not in by_name or mine not in by_name:
             continue
-        ours, theirs = ([one[key] for one in by_name[who]] for who in (mine, name))
-        gain = float(np.mean(ours) - np.mean(theirs))
-        noise = f" (reseeding: {max(np.std(ours, ddof=1), np.std(theirs, ddof=1)):.3f})" if len(ours) > 1 else ""
+        ours, theirs = (np.array([one[key] for one in by_name[who]]) for who in (mine, name))
+        gain, error = float(ours.mean() - theirs.mean()), _standard_error(ours, theirs)
+        level = abs(gain) < 2 * error
+        noise = f" (standard error {error:.3f}{': level' if level else ''})" if error else ""
         claim = {"name": f"{title} of our {mine} less that of {name}{noise}", "value": gain, "unit": ""}
-        made.append({**claim, "target": "above 0", "ok": gain > 0 if judged else None})
+        made.append({**claim, "target": "above 0", "ok": gain > 0 if judged and not level else None})
     return made
+
+
+def _standard_error(ours: np.ndarray, theirs: np.ndarray) -> float:
+    if min(len(ours), len(theirs)) < 2:
+        return 0.0
+    return float(np.sqrt(sum(np.var(values, ddof=1) / len(values) for values in (ours, theirs))))
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -150,7 +152,7 @@ def markdown(report: dict[str, Any]) -> str:
     world = (
         f"{size['n_atoms']} directions in {size['d_in']} inputs, {size['n_active']:g} active, "
         f"{size['n_sounds'] * size['n_frames']:,} frames; {size['n_steps']:,} steps of {size['n_batch']} frames, "
-        f"{report['seeds']} seeds (mean ± standard deviation)"
+        f"{report['seeds']} seeds (mean, least and most)"
     )
     body = table(report["rows"], markdown=True)
     head = f"{report['date']}, {here['processor']}, one thread. {told}.\n\n{world}."

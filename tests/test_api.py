@@ -7,11 +7,11 @@ import pytest
 import soundfile
 
 import brainalign as ba
-from brainalign.maps import Maps
 from brainalign.audio.synth import synthesise_speech
 from brainalign.core.errors import MissingFile, ShapeMismatch, UnknownName, ValueProblem
 from brainalign.eeg.simulate import PLANTED_SITES, PlantedSource, ResponseKernel, simulate_listener
 from brainalign.encoders.builtin import write_untrained_hubert
+from brainalign.maps import Maps
 from brainalign.stats.group import fisher_mean
 from tests.encoding.designs import make_design
 

@@ -189,7 +189,8 @@ def _curve(heard: np.ndarray, expected: np.ndarray, *, reach: int) -> np.ndarray
 
 def _common_line(curves: np.ndarray, starts: np.ndarray, *, widest: int) -> np.ndarray:
     """Find the line of delays on which the curves add up to most; one step per window, from the middle."""
-    ramp = 2 * (starts - starts.mean()) / max(1, np.ptp(starts))
+    # From the midpoint, not the mean: silent windows are left out, on one side perhaps more than on the other.
+    ramp = (2 * starts - starts.min() - starts.max()) / max(1, np.ptp(starts))
     best, found = -np.inf, np.zeros(starts.size, dtype=int)
     n_kept = curves.shape[1] - 2 * widest
     # Two steps at a time at the far ends: a quarter of a sample.

@@ -75,9 +75,12 @@ class ListenerLayout:
             for entry in part.recordings:
                 yield self._read(entry)
                 yield from self._prepared(entry.label)
+                yield from self._sound_check(entry.label, part, recording=f"recording[{entry.label}]")
         else:
             for item in self._sittings:
-                yield self._sitting(part, item)
+                settings = self._reading(part, item)
+                yield from self._sitting(item, settings)
+                yield from self._sound_check(item.label, part, reading=settings, files=item.files)
         for subject in self.subjects:
             yield from self._design(subject)
 
@@ -128,7 +131,7 @@ class ListenerLayout:
             )
         return kept
 
-    def _sitting(self, part: DatasetListeners | BidsListeners, item: Sitting) -> Task:
+    def _reading(self, part: DatasetListeners | BidsListeners, item: Sitting) -> dict[str, Any]:
         own: dict[str, Any]
         if isinstance(part, DatasetListeners):
             from brainalign.datasets.manifest import find_dataset
@@ -137,8 +140,27 @@ class ListenerLayout:
         else:
             own = {"dataset": "", "montage": part.montage or ""}
         which = {name: getattr(item, name) for name in ("subject", "session", "task", "run", "sound")}
-        settings = {"reading": {**own, **which}, "events": part.events, "cleaning": self.config.cleaning}
-        return Task(f"clean[{item.label}]", sittings.PREPARE, settings=settings, files=item.files)
+        return {"reading": {**own, **which}, "events": part.events}
+
+    def _sitting(self, item: Sitting, reading: Mapping[str, Any]) -> Iterator[Task]:
+        settings = {**reading, "cleaning": self.config.cleaning}
+        yield Task(f"clean[{item.label}]", sittings.PREPARE, settings=settings, files=item.files)
+
+    def _sound_check(
+        self,
+        label: str,
+        part: FileListeners | DatasetListeners | BidsListeners,
+        *,
+        recording: str | None = None,
+        reading: Mapping[str, Any] | None = None,
+        files: tuple[Path, ...] = (),
+    ) -> Iterator[Task]:
+        if part.sound_channel is None:
+            return
+        settings = {"channel": part.sound_channel, **(reading or {})}
+        inputs: dict[str, Any] = {"stimuli": tuple(f"stimulus[{name}]" for name in self.stimuli)}
+        inputs |= {"recording": recording} if recording else {}
+        yield Task(f"sound-check[{label}]", sittings.SOUND_CHECK, settings=settings, inputs=inputs, files=files)
 
     def _design(self, subject: str) -> Iterator[Task]:
         model, recordings = self.config.model, {"recordings": self.cleaned[subject]}

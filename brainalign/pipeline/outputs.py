@@ -106,6 +106,11 @@ class Results:
         """What every listener heard, where that was not made up."""
         return [item.meta for item in self.all("hearing")]
 
+    @cached_property
+    def sound_checks(self) -> list[Any]:
+        """What the recorded sound says of the onsets, where a channel recorded it."""
+        return [item.meta for item in self.all("sound-check")]
+
     @property
     def level(self) -> float:
         """The family-wise error level."""

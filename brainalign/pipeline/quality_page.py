@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from brainalign.pipeline.store import Store
     from brainalign.pipeline.study import AnyStudy, Study
 
-JUDGED = ("clean[", "quality[", "hearing[")
+JUDGED = ("clean[", "quality[", "hearing[", "sound-check[")
 PAGE = "quality.html"
+_CHECKED = ("onset", "drift")
 MICROVOLT = 1e-6
 MAX_TOLD = 8
 
@@ -47,7 +48,7 @@ def recordings(results: Results) -> Section:
     )
     alt = "Power spectra before and after cleaning."
     caption = "Median sensor, before and after cleaning; the line is the median recording, the band the middle 80 %."
-    return Section("The recordings", (Picture(figure, alt, caption), Table(rows, columns), *_misfits(results.hearing)))
+    return Section("The recordings", (Picture(figure, alt, caption), Table(rows, columns), *_misfits(results)))
 
 
 def require_recordings(study: AnyStudy) -> Study:
@@ -121,7 +122,7 @@ def recordings_page(results: Results, *, show: int) -> Page:
         )
         for item in worst[:show]
     ]
-    table = Section("All recordings", (Table(rows, columns, note=note), *_misfits(results.hearing)))
+    table = Section("All recordings", (Table(rows, columns, note=note), *_misfits(results)))
     left = len(found) - len(drawn)
     subtitle = f"{len(found)} recordings" + (f"; drawn below are the {len(drawn)} worst." if left else ".")
     return Page(f"{results.study.name}: the recordings", subtitle, (table, *drawn))
@@ -206,20 +207,39 @@ def _bad_channels(own: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
-def _misfits(hearing: Sequence[Mapping[str, Any]]) -> list[Note]:
+def _misfits(results: Results) -> list[Note]:
     """Say who missed which stories, which recordings hold none, and which sounds do not fit into them."""
     told = []
-    for item in hearing:
+    for item in results.hearing:
         if item["missed"]:
             told.append(f"Listener {item['subject']} did not hear {_some(item['missed'])}.")
         if item["without_story"]:
             told.append(f"No sound of this study was heard in {_some(item['without_story'])}: left out.")
         told += [f"{row['recording']}: {row['story']} was {row['told']}." for row in item["misfits"]]
-    if not hearing:
+    checks = [row for item in results.sound_checks for row in item["rows"]]
+    told += [
+        f"{row['recording']}: {row['what']} of {row['story']}: {row['told']}." for row in checks if not row["fits"]
+    ]
+    unchecked = [label for item in results.sound_checks for label in item["unchecked"]]
+    told += [f"Not held against the sound that was recorded: {_some(unchecked)}."] if unchecked else []
+    if told:
+        return [Note("What does not fit, and was not moved until it did. " + " ".join(told))]
+    if not results.hearing:
         return []
-    if not told:
-        return [Note("Every listener heard every sound, and every sound ends before its recording does.")]
-    return [Note("What does not fit, and was not moved until it did. " + " ".join(told))]
+    return [
+        Note("Every listener heard every sound, and every sound ends before its recording does." + _agreement(checks))
+    ]
+
+
+def _agreement(checks: Sequence[Mapping[str, Any]]) -> str:
+    """Say how well told onsets agree with the recorded sound; nothing where none was recorded."""
+    worst = {what: max((abs(row["seconds"]) for row in checks if row["what"] == what), default=0) for what in _CHECKED}
+    if not checks:
+        return ""
+    return (
+        f" The sound that was recorded agrees: onsets to {1e3 * worst['onset']:.2g} ms, and clocks drift apart by at "
+        f"most {1e3 * worst['drift']:.2g} ms within a sound."
+    )
 
 
 def _some(names: Sequence[str]) -> str:

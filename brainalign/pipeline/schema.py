@@ -141,7 +141,15 @@ class ListenerFile(Part):
         return f"{self.subject}-{self.run}" if self.run else self.subject
 
 
-class FileListeners(Part):
+class _RecordedListeners(Part):
+    """Listeners who were really there."""
+
+    sound_channel: str | None = Field(
+        None, description="A channel that recorded the sound as it was played: onsets and clocks are held against it."
+    )
+
+
+class FileListeners(_RecordedListeners):
     """Recordings on disk; an annotation named after a stimulus marks its onset."""
 
     kind: Literal["files"]
@@ -159,7 +167,7 @@ class FileListeners(Part):
         return tuple(dict.fromkeys(entry.subject for entry in self.recordings))
 
 
-class _FolderListeners(Part):
+class _FolderListeners(_RecordedListeners):
     """Recordings that a folder's layout tells apart; whole sounds that a listener did not hear are told."""
 
     folder: Path = Field(description="The dataset's folder, relative to the configuration file.")

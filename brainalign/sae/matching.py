@@ -17,6 +17,7 @@ from brainalign.core.arrays import read_only, require_shape
 from brainalign.core.errors import ShapeMismatch, ValueProblem, unknown_name
 from brainalign.core.seeds import generator
 from brainalign.sae.coder import SparseCoder
+from brainalign.sae.units import unit_rows
 
 Chance = Literal["permuted", "random", "none"]
 
@@ -120,12 +121,6 @@ def _random(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 CHANCES = {"permuted": _permuted, "random": _random, "none": _permuted}
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Return rows of unit length (those of zeros stay), float32."""
-    norm = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    return (rows / np.where(norm > 0, norm, 1.0)).astype(np.float32)
 
 
 def _chosen(coder: SparseCoder, alive: np.ndarray | None) -> np.ndarray:

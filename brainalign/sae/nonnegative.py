@@ -12,8 +12,8 @@ from itertools import islice
 import numpy as np
 
 from brainalign.core.trajectory import Trajectory
+from brainalign.sae.batches import epochs
 from brainalign.sae.rules import fit_non_negative
-from brainalign.sae.stream import minibatches
 
 N_SWEEPS, N_ROUNDS = 30, 1
 _TINY = 1e-12
@@ -48,7 +48,7 @@ def learn_parts(
         Of the first parts (frames with their inputs weighed at random) and of the order.
     """
     parts, codes, products = np.zeros(0), np.zeros((n_parts, n_parts)), np.zeros((n_parts, len(origin)))
-    for number, batch in enumerate(islice(minibatches(frames, n_batch=n_batch, rng=rng), n_steps)):
+    for number, batch in enumerate(islice(epochs(frames, n_batch=n_batch, rng=rng), n_steps)):
         x = batch - origin if signed else np.maximum(batch - origin, 0)
         if number == 0:
             parts = _first(x, n_parts, rng=rng)

@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 # Rounding to int8 is off by an even spread over one step, whose standard deviation is 1 / sqrt(12).
 N_SIGMA = 8.0
-_ALLOWED = np.float32(N_SIGMA * 12.0**-0.5)
-_SLICE = 32
+_ALLOWED = N_SIGMA * 12.0**-0.5
 # Rows of one rough product, which then is still in the cache when it is looked through.
-LOOK_ROWS = 512
-_LARGEST = 127
+LOOK_ROWS = 1024
+# Frames are whole numbers from 1 to 255 about the middle, features from -127 to 127.
+_LARGEST, _MIDDLE = 127, 128
+# Frames with less than this share of the loudest one's range get a step of their own: finer groups cost more than the
+# candidates that they save.
+_QUIET = 1 / 4
 _TINY = 1e-30
 
 
@@ -77,14 +80,12 @@ class Screened:
 
     def _encode(self, block: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return values, columns and the number of features of each row."""
-        starts = range(0, len(block), LOOK_ROWS)
-        looks = [self._look.candidates(block[i : i + LOOK_ROWS]) + i * len(self._bias) for i in starts]
-        pattern = Pattern.from_flat(np.concatenate(looks), shape=(len(block), len(self._bias)))
+        pattern = Pattern.from_flat(self._look.candidates(block), shape=(len(block), len(self._bias)))
         rows, columns = pattern.rows.numpy(), pattern.columns.numpy()
-        products = torch.empty(len(rows))
-        products[pattern.by_column()] = column_products(pattern, block, self._table)
-        values = products.numpy() + self._bias[columns]
-        kept = values > self._threshold[columns]
+        values = np.empty(len(rows), dtype=np.float32)
+        values[pattern.by_column().numpy()] = column_products(pattern, block, self._table).numpy()
+        values += self._bias[columns]
+        kept = np.flatnonzero(values > self._threshold[columns])  # numbers are taken faster than by a mask
         return values[kept], columns[kept].astype(np.int32), np.bincount(rows[kept], minlength=len(block))
 
 
@@ -119,6 +120,9 @@ class LookBfloat16:
 class LookInt8:
     """The product in int8, with room for its rounding noise.
 
+    Whether a level may be exceeded is decided where the product is summed, so that one byte leaves it for each pair.
+    That takes one step for all frames of a product: those much quieter than the loudest get one of their own.
+
     Parameters
     ----------
     table
@@ -129,52 +133,68 @@ class LookInt8:
 
     def __init__(self, table: torch.Tensor, levels: np.ndarray) -> None:
         _require_int8()
-        whole, self._steps = quantised(table)
-        self._table = whole.T.contiguous()
-        # in units of each feature's step
-        self._wanted = (levels / self._steps).astype(np.float32)
-        self._ratio = table.norm(dim=1).numpy() / self._steps
-        self._relative = self._ratio.max()
-        self._product: torch.Tensor | None = None
-        self._scaled: torch.Tensor | None = None
+        whole, steps = quantised(table)
+        self._table = torch.ops.onednn.qlinear_prepack(whole, [LOOK_ROWS, whole.shape[1]])
+        self._norms, self._levels = table.norm(dim=1), torch.from_numpy(levels)
+        self._steps = torch.where(self._norms > 0, steps, _TINY)  # a feature that reads nothing has no noise
 
     def candidates(self, block: torch.Tensor) -> np.ndarray:
         """Return where the noise lets a level be exceeded."""
-        whole, steps = quantised(block)
-        product = self._product = reused(self._product, (len(block), len(self._wanted)), torch.int32)
-        torch._int_mm(whole, self._table, out=product)
-        norms = block.norm(dim=1).numpy()
-        most = _ALLOWED * np.hypot(steps * self._relative, norms)
-        found = [self._near(product, steps, most, start) for start in range(0, len(block), _SLICE)]
-        flat, near = (np.concatenate(part) for part in zip(*found, strict=True))
-        rows, columns = np.divmod(flat, len(self._wanted))
-        noise = _ALLOWED * np.hypot(steps[rows] * self._ratio[columns], norms[rows])
-        return flat[near + noise > self._wanted[columns]]
+        sizes, d_sae = block.abs().amax(dim=1).numpy(), len(self._levels)
+        groups = _similar(sizes)
+        if len(groups) == 1:
+            return np.flatnonzero(self._exceed(block, float(sizes.max())))
+        parts = []
+        for rows in groups:
+            found = np.flatnonzero(self._exceed(block[torch.from_numpy(rows)], float(sizes[rows].max())))
+            frames, columns = np.divmod(found, d_sae)
+            parts.append(rows[frames] * d_sae + columns)
+        return np.sort(np.concatenate(parts))
 
-    def _near(
-        self, product: torch.Tensor, steps: np.ndarray, most: np.ndarray, start: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return where some rows come near, and how near, while they are in the core's own cache."""
-        rows = slice(start, start + _SLICE)
-        self._scaled = reused(self._scaled, tuple(product[rows].shape), torch.float32)
-        near = torch.mul(product[rows], torch.from_numpy(steps[rows, None]), out=self._scaled).numpy()
-        found = np.flatnonzero(near > self._wanted - most[rows].max())
-        return found + start * len(self._wanted), near.reshape(-1)[found]
+    def _exceed(self, frames: torch.Tensor, largest: float) -> np.ndarray:
+        """Return whether each frame may exceed each level, bool, shape ``(n_frames, d_sae)``."""
+        step = max(largest, _TINY) / _LARGEST
+        noise = _ALLOWED * torch.hypot(step * self._norms, float(frames.norm(dim=1).max()) * self._steps)
+        whole = torch.add(torch.tensor(_MIDDLE + 0.5), frames, alpha=1 / step).to(torch.uint8)
+        return _positive(whole, (self._table, step * self._steps), noise - self._levels)
 
 
-def quantised(matrix: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
+def _similar(sizes: np.ndarray) -> list[np.ndarray]:
+    """Divide rows by size, such that none is less than a share `_QUIET` of the largest beside it."""
+    left, groups = np.arange(len(sizes)), []
+    while len(left):
+        loud = sizes[left] >= _QUIET * sizes[left].max()
+        groups.append(left[loud])
+        left = left[~loud]
+    return groups
+
+
+def _positive(left: torch.Tensor, right: tuple[torch.Tensor, torch.Tensor], bias: torch.Tensor) -> np.ndarray:
+    """Return where ``(left - 128) @ table.T * scales + bias`` is positive, bool, for a packed int8 table."""
+    table, scales = right
+    clipped = ("hardtanh", [0.0, _TINY], "")  # to one step of the result, which is then 0 or 1
+    none = torch.zeros(len(bias), dtype=torch.int32)
+    product = torch.ops.onednn.qlinear_pointwise
+    return product(left, 1.0, _MIDDLE, table, scales, none, bias, _TINY, 0, torch.uint8, *clipped).numpy().view(bool)
+
+
+def quantised(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return rows as int8 numbers of steps, and each row's step (1 where it is empty)."""
     steps = matrix.abs().amax(dim=1) / _LARGEST
     steps = torch.where(steps > 0, steps, 1.0)
-    return (matrix / steps[:, None]).round_().to(torch.int8), steps.numpy()
+    return (matrix / steps[:, None]).round_().to(torch.int8), steps
 
 
 def _require_int8() -> None:
     """Refuse where whole numbers would not be multiplied exactly (some processors saturate half-way)."""
-    left, right = torch.full((32, 64), _LARGEST, dtype=torch.int8), torch.full((64, 32), -_LARGEST, dtype=torch.int8)
-    right[:, ::2] = _LARGEST
-    expected = left.double() @ right.double()
-    if not torch.equal(torch._int_mm(left, right).double(), expected):
+    if not torch.backends.mkldnn.is_available():
+        raise ValueProblem("this PyTorch has no int8 products", got="no oneDNN", fix="use screening='bfloat16'")
+    signs = torch.tensor([1, -1], dtype=torch.int8).repeat(16)
+    table = torch.ops.onednn.qlinear_prepack((_LARGEST * signs)[:, None].repeat(1, 64), [32, 64])
+    frames, scales = torch.full((32, 64), 2 * _MIDDLE - 1, dtype=torch.uint8), torch.ones(32)
+    expected = 64.0 * _LARGEST**2 * signs
+    above, below = (_positive(frames, (table, scales), by - expected) for by in (0.5, -0.5))
+    if not above.all() or below.any():
         raise ValueProblem(
             "this processor's int8 products are not exact", got="a sum that saturates", fix="use screening='bfloat16'"
         )

@@ -14,7 +14,6 @@ import numpy as np
 from brainalign.core.arrays import require_finite
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.core.trajectory import Trajectory
-from brainalign.sae.batches import BUFFER_FRAMES, epochs
 from brainalign.sae.units import unit_rows
 
 READ_ROWS = 8_192
@@ -111,34 +110,3 @@ def _check_widths(trajectories: Sequence[Trajectory]) -> None:
         )
     if any(item.is_sparse for item in trajectories):
         raise ValueProblem("an SAE reads dense frames", got="a sparse trajectory", fix="give the encoder's own output")
-
-
-def minibatches(
-    trajectories: Sequence[Trajectory],
-    *,
-    n_batch: int,
-    rng: np.random.Generator,
-    n_buffer: int = BUFFER_FRAMES,
-) -> Iterator[np.ndarray]:
-    """Return shuffled batches without end: each epoch is a new permutation of all frames.
-
-    The batches one after another are the epochs one after another; a batch may span two
-    epochs, so that all batches have one size.
-
-    Parameters
-    ----------
-    trajectories
-        Dense trajectories of one width.
-    n_batch
-        Frames per batch.
-    rng
-        Where the order comes from.
-    n_buffer
-        Frames held in memory at once.
-
-    Returns
-    -------
-    Iterator[numpy.ndarray]
-        float32, shape ``(n_batch, d_in)``, a new array each time.
-    """
-    return epochs(trajectories, n_batch=n_batch, rng=rng, n_buffer=n_buffer)

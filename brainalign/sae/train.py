@@ -8,6 +8,8 @@ unit norm; the threshold is calibrated at the end. No aux loss, as in AudioSAE.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from brainalign.core.trajectory import Trajectory
 from brainalign.sae.batches import FrameStream, epochs
 from brainalign.sae.coder import SparseCoder
 from brainalign.sae.learner import Learner, VariantMemory, wants_neighbours
+from brainalign.sae.lock import only_training
 from brainalign.sae.loss import Parameters
 from brainalign.sae.mixture import Mixture
 from brainalign.sae.origin import as_coder, common_rate, identity_of, origin_of
@@ -64,7 +67,7 @@ def train_sae(
         variance is measured as training goes, and ``settings.patience`` looks at it.
     run
         Where to keep checkpoints and metrics. A training that was killed goes on from its last
-        checkpoint, to the same bytes as an unbroken one.
+        checkpoint, to the same bytes as an unbroken one; one that still runs there is left alone.
 
     Returns
     -------
@@ -138,19 +141,22 @@ def _learn(
         "watch": watch,
         **({"judge": judge} if judge else {}),
     }
-    checkpoints = Checkpoints(run, identity=identity, parts=parts) if run else None
-    if run and checkpoints and not checkpoints.resume():
-        forget_lines(run)
     factor, unit = float(np.float32(corpus.scale)), learner.settings.normalise == "frame"
-    while not _is_over(learner, judge):
-        x = next(stream)
-        step = learner.update(torch.from_numpy(unit_rows(x) if unit else x) * factor)
-        found = judge.look_if_due() if judge else None
-        last = _is_over(learner, judge)
-        watch.note(step, held_out=found, last=last)
-        if checkpoints:
-            checkpoints.save_if_due(learner.step, last=last)
-    watch.close()
+    with only_training(Path(run.path)) if run else nullcontext() as lock:
+        checkpoints = Checkpoints(run, identity=identity, parts=parts) if run else None
+        if run and checkpoints and not checkpoints.resume():
+            forget_lines(run)
+        while not _is_over(learner, judge):
+            x = next(stream)
+            step = learner.update(torch.from_numpy(unit_rows(x) if unit else x) * factor)
+            found = judge.look_if_due() if judge else None
+            last = _is_over(learner, judge)
+            watch.note(step, held_out=found, last=last)
+            if checkpoints:
+                checkpoints.save_if_due(learner.step, last=last)
+            if lock:
+                lock.beat()
+        watch.close()
     if judge:
         judge.restore_best()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -62,6 +63,20 @@ def test_standard_errors_are_honest(sound):
     # The mean square of 12 standard normal values lies in this range in 999 of 1000 cases.
     assert (spread > 0.45).all()
     assert (spread < 1.7).all()
+
+
+@pytest.mark.parametrize("drift", [-300, 0, 300])
+@pytest.mark.parametrize("silent", [slice(0, 30), slice(40, 60)])
+def test_silence_at_one_end_changes_nothing(sound, silent, drift):
+    """Windows of silence are left out, and those that are left do not lie around the sound's middle."""
+    rate = int(sound.axis.rate)
+    waveform = np.array(sound.waveform)
+    waveform[silent.start * rate : silent.stop * rate] = 0
+    quiet = replace(sound, waveform=waveform)
+    share = Fraction(drift, 10**6)
+    found = find_sound(quiet, _played(quiet, rate=500, drift=share), channel="Erg1").clock
+    assert abs(found.onset - Fraction("5.43217")) < Fraction(1, 2000)
+    assert abs(found.drift - share) < Fraction(5, 10**6)
 
 
 def test_another_sound_is_not_found(sound):

@@ -94,6 +94,17 @@ def test_claims_compare_like_with_like_and_can_fail():
     assert all(claim["ok"] is None for claim in sae_recovery.claims(rows, judged=False))
 
 
+def test_what_reseeding_could_make_is_level_and_not_judged():
+    rows = [
+        {"who": who, "seeds": [{"mmcs": mean + off, "f1": mean} for off in (-0.02, 0.0, 0.02)]}
+        for who, mean in (("batchtopk", 0.50), ("dictionary_learning, equal", 0.51))
+    ]
+    mmcs, f1 = sae_recovery.claims(rows, judged=True)
+    assert ": level" in mmcs["name"]
+    assert mmcs["ok"] is None
+    assert f1["ok"] is False
+
+
 def test_the_same_report_becomes_a_page_of_markdown(report):
     page = sae_recovery.markdown(report)
     assert "| batchtopk |" in page

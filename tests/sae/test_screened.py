@@ -85,13 +85,39 @@ def test_steps_of_int8_are_a_row_s_own(rng):
     assert whole.dtype == torch.int8
     assert steps[2] == 1
     assert whole.abs().amax(dim=1).tolist() == [127, 127, 0, 127, 127]
-    assert (np.abs(whole.numpy() * steps[:, None] - matrix.numpy()) <= 0.5001 * steps[:, None]).all()
+    assert ((whole * steps[:, None] - matrix).abs() <= 0.5001 * steps[:, None]).all()
 
 
 def test_int8_products_that_saturate_are_refused(monkeypatch):
-    monkeypatch.setattr(torch, "_int_mm", lambda a, b: (a.double() @ b.double()).clamp(-(2**15), 2**15).int())
+    monkeypatch.setattr(screened, "_positive", lambda left, right, bias: np.zeros((len(left), len(bias)), dtype=bool))
     with pytest.raises(ValueProblem, match="int8 products are not exact"):
         LookInt8(torch.eye(8), np.ones(8, dtype=np.float32))
+
+
+def test_int8_products_are_exact_up_to_the_comparison(rng):
+    frames, table = rng.integers(1, 256, (50, 192)), rng.integers(-127, 128, (70, 192))
+    product = (frames - 128) @ table.T
+    packed = torch.ops.onednn.qlinear_prepack(torch.from_numpy(table.astype(np.int8)), [50, 192])
+    levels = np.median(product, axis=0) + 0.5
+    scales = 2.0 ** rng.integers(-6, 6, 70)
+    left, right = torch.from_numpy(frames.astype(np.uint8)), (packed, torch.from_numpy(scales).float())
+    found = screened._positive(left, right, torch.from_numpy(-levels * scales).float())
+    np.testing.assert_array_equal(found, product > levels)
+    assert set(np.unique(found.view(np.uint8))) == {0, 1}
+
+
+def test_quiet_frames_beside_loud_ones_have_no_more_candidates(rng):
+    table = rng.standard_normal((300, 256)).astype(np.float32)
+    x = rng.standard_normal((64, 256)).astype(np.float32)
+    levels = np.full(300, 25.0, dtype=np.float32)
+    look = LookInt8(torch.from_numpy(table), levels)
+    alone = look.candidates(torch.from_numpy(x))
+    mixed = np.concatenate([1e4 * x[:8], x, np.zeros((3, 256), dtype=np.float32), 1e-3 * x])
+    found = look.candidates(torch.from_numpy(mixed))
+    assert (np.diff(found) > 0).all()
+    np.testing.assert_array_equal(found[(found >= 8 * 300) & (found < 72 * 300)] - 8 * 300, alone)
+    assert found.max() < 72 * 300
+    assert 0.02 < len(alone) / x.size < 0.2
 
 
 def test_what_is_prepared_stays_here(trained, truth):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from brainalign.core.errors import NotFinite, ShapeMismatch, ValueProblem
-from brainalign.sae.stream import minibatches, survey
+from brainalign.sae.batches import epochs
+from brainalign.sae.stream import survey
 from tests.sae.worlds import as_trajectory
 
 
@@ -20,33 +21,33 @@ def numbered(*lengths: int) -> list:
 @pytest.mark.parametrize("n_batch", [7, 100, 700])
 def test_each_epoch_is_a_new_permutation(n_batch, n_buffer):
     n = 500
-    stream = minibatches(numbered(130, 1, 369), n_batch=n_batch, rng=np.random.default_rng(0), n_buffer=n_buffer)
+    stream = epochs(numbered(130, 1, 369), n_batch=n_batch, rng=np.random.default_rng(0), n_buffer=n_buffer)
     served = list(islice(stream, -(-3 * n // n_batch)))
     assert {len(batch) for batch in served} == {n_batch}
     flat = np.concatenate(served)[: 3 * n, 0].astype(int)
-    epochs = flat.reshape(3, n)
-    for epoch in epochs:
+    passes = flat.reshape(3, n)
+    for epoch in passes:
         np.testing.assert_array_equal(np.sort(epoch), np.arange(n))
-    assert not np.array_equal(epochs[0], epochs[1])
+    assert not np.array_equal(passes[0], passes[1])
 
 
 def test_neighbours_are_parted():
-    batch = next(minibatches(numbered(5000, 5000), n_batch=1000, rng=np.random.default_rng(0)))[:, 0]
+    batch = next(epochs(numbered(5000, 5000), n_batch=1000, rng=np.random.default_rng(0)))[:, 0]
     assert np.mean(np.abs(np.diff(batch)) <= 1) < 0.01
     # a batch comes from all over the corpus
     assert abs(batch.mean() - 5000) < 300
     # and so it does where the corpus does not fit the buffer
-    small = next(minibatches(numbered(50_000), n_batch=1000, rng=np.random.default_rng(0), n_buffer=2000))[:, 0]
+    small = next(epochs(numbered(50_000), n_batch=1000, rng=np.random.default_rng(0), n_buffer=2000))[:, 0]
     assert len(np.unique(small // 64)) > 25
 
 
 def test_same_seed_same_order():
-    one, two = (next(minibatches(numbered(300), n_batch=50, rng=np.random.default_rng(3))) for _ in range(2))
+    one, two = (next(epochs(numbered(300), n_batch=50, rng=np.random.default_rng(3))) for _ in range(2))
     np.testing.assert_array_equal(one, two)
 
 
 def test_batches_do_not_share_memory_with_the_corpus_or_each_other():
-    stream = minibatches(numbered(40), n_batch=20, rng=np.random.default_rng(0))
+    stream = epochs(numbered(40), n_batch=20, rng=np.random.default_rng(0))
     first, second = next(stream), next(stream)
     assert not np.shares_memory(first, second)
     first[:] = -1

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+import soxr
 
 from tests.datasets.replicas import DATASET_DESCRIPTION, SIDECARS, WORDS, cell, write_brainvision
 from tests.study import heads
@@ -38,10 +39,13 @@ def write_alice(folder: Path, people: heads.Heads, *, subjects: tuple[str, ...],
     rate, pause = 500, 1.3
     onsets = [2.0 + i * (people.seconds + pause) for i in range(n_sounds)]
     n_samples = round((onsets[-1] + people.seconds + MORE_S) * rate)
-    course = np.zeros(n_samples)
+    course, heard = np.zeros(n_samples), np.zeros(n_samples)
     for number, onset in enumerate(onsets, start=1):
         path = folder / "audio" / f"DownTheRabbitHoleFinal_SoundFile{number}.wav"
-        course += people.response(people.write_speech(path, number - 1), rate=rate, n_samples=n_samples, onset=onset)
+        sound = people.write_speech(path, number - 1)
+        course += people.response(sound, rate=rate, n_samples=n_samples, onset=onset)
+        first = round(onset * rate)
+        heard[first : first + people.seconds * rate] = 1000 * soxr.resample(sound, heads.SOUND_HZ, rate)
     rows = [
         line for line in WORDS.read_text("utf-8-sig").splitlines()[1:] if float(line.split(",")[4]) < people.seconds
     ]
@@ -62,7 +66,7 @@ def write_alice(folder: Path, people: heads.Heads, *, subjects: tuple[str, ...],
             "hdr": {"Fs": rate, "label": labels, "chanunit": units},
             "fsample": rate,
             "label": labels,
-            "trial": cell([np.column_stack([values, eye, course]).T]),
+            "trial": cell([np.column_stack([values, eye, heard]).T]),
             "time": cell([np.arange(n_samples)[None] / rate]),
             "sampleinfo": np.array([[1, n_samples]]),
         }

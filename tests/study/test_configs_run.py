@@ -132,10 +132,42 @@ def test_audiosae_on_the_papers_own_layout(audiosae):
     assert "3 recorded" in (audiosae.out_folder / "report.html").read_text("utf-8")
 
 
+def copy_of_alice(alice: Run, folder: Path) -> Path:
+    made = alice.study.out_folder.parent
+    shutil.copytree(made / "data", folder / "data")
+    (folder / "encoder").symlink_to(WHISPER.resolve(), target_is_directory=True)
+    return Path(shutil.copy(made / "alice-whisper.yaml", folder))
+
+
 def test_alice_with_its_table_of_words(alice):
     require_followed(alice, n_trials=12)
     assert len(alice.results.test.channels) == 60
     assert "VEOG" not in alice.results.test.channels
+
+
+def test_alices_onsets_agree_with_the_sound_that_was_recorded(alice):
+    rows = [row for item in alice.results.sound_checks for row in item["rows"]]
+    assert {(row["what"], row["fits"]) for row in rows} == {("onset", True), ("drift", True)}
+    assert len(rows) == 2 * 12 * 2
+    # The words' epochs are whole samples of 2 ms.
+    assert max(abs(row["seconds"]) for row in rows if row["what"] == "onset") < 0.0015
+    assert "The sound that was recorded agrees" in alice.report.read_text("utf-8")
+
+
+def test_an_onset_that_is_wrong_is_told_and_not_moved(alice, tmp_path):
+    config = copy_of_alice(alice, tmp_path)
+    path = tmp_path / "data" / "alice" / "proc" / "S03.mat"
+    trl = scipy.io.loadmat(path, simplify_cells=True)["proc"]["trl"]
+    scipy.io.savemat(path, {"proc": {"trl": trl + [10, 10, 0]}})  # 20 ms
+    overrides = {**SMALL, "encoder.source": "encoder", "listeners.subjects": ["3"], "out": tmp_path / "out"}
+    study = worlds.load_study(config, overrides)
+    store = worlds.Store(tmp_path / "store")
+    worlds.execute(worlds.part_of(study.plan, ["sound-check[S03]"]), store, n_jobs=2)
+    rows = store.get(study.plan.key("sound-check[S03]")).meta["rows"]
+    onsets = [row for row in rows if row["what"] == "onset"]
+    assert len(onsets) == 12
+    assert not any(row["fits"] for row in onsets)
+    assert all(abs(row["seconds"] + 0.020) < 0.0015 for row in onsets)
 
 
 def test_own_recordings_in_bids(own):
@@ -144,10 +176,7 @@ def test_own_recordings_in_bids(own):
 
 
 def test_a_listener_of_alice_recorded_in_part_is_refused_by_name(alice, tmp_path):
-    folder = alice.study.out_folder.parent
-    shutil.copytree(folder / "data", tmp_path / "data")
-    (tmp_path / "encoder").symlink_to(WHISPER.resolve(), target_is_directory=True)
-    config = Path(shutil.copy(folder / "alice-whisper.yaml", tmp_path))
+    config = copy_of_alice(alice, tmp_path)
     proc = tmp_path / "data" / "alice" / "proc" / "S03.mat"
     scipy.io.savemat(proc, {"proc": {"trl": np.zeros((7, 3))}})
     study = worlds.load_study(config, {**SMALL, "encoder.source": "encoder", "listeners.subjects": ["3"]})

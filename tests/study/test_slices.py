@@ -85,6 +85,7 @@ STRUCTURE = {
     "listeners.events",
     "listeners.montage",
     "listeners.starts_with",
+    "listeners.sound_channel",
     "test.controls",
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainalign.core.artefact import Artefact
+from brainalign.core.errors import BrainalignError
 from brainalign.core.recording import Recording
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.trajectory import Trajectory
@@ -26,7 +27,7 @@ def prepare(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: An
     from brainalign.api import clean
     from brainalign.eeg.quality import quality
 
-    raws = [_renamed(raw, settings["events"]) for raw in _read(settings["reading"], files)]
+    raws = _raws(settings, files)
     recordings, judged = [], []
     for number, raw in enumerate(raws):
         progress(number, len(raws), raw.label)
@@ -34,6 +35,10 @@ def prepare(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: An
         recordings.append(clean(raw, **settings["cleaning"].model_dump()))
         judged.append(asdict(quality(raw, recordings[-1])))
     return _pack(recordings, judged)
+
+
+def _raws(settings: Mapping[str, Any], files: Sequence[Path]) -> list[Recording]:
+    return [_renamed(raw, settings["events"]) for raw in _read(settings["reading"], files)]
 
 
 def _read(reading: Mapping[str, Any], files: Sequence[Path]) -> tuple[Recording, ...]:
@@ -130,5 +135,42 @@ def hear(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) 
     return Artefact("hearing", meta)
 
 
+def check_sound(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
+    """Hold the onsets that recordings tell against the sound that one of their channels recorded."""
+    raws = [Recording.unpack(inputs["recording"])] if "recording" in inputs else _raws(settings, files)
+    stimuli = [Stimulus.unpack(item) for item in inputs["stimuli"]]
+    rows: list[dict[str, Any]] = []
+    unchecked = []
+    for raw in raws:
+        if settings["channel"] not in raw.channels:
+            unchecked.append(f"{raw.label} (no channel {settings['channel']})")
+            continue
+        for number, stimulus in enumerate(stimuli):
+            progress(number, len(stimuli), raw.label)
+            rows += _held_against(raw, stimulus, settings["channel"])
+    return Artefact("sound-check", {"rows": rows, "unchecked": unchecked})
+
+
+def _held_against(raw: Recording, stimulus: Stimulus, channel: str) -> list[dict[str, Any]]:
+    """Check every hearing of one sound; a channel in which it cannot be found is a finding like others."""
+    from brainalign.align.checks import check_onsets
+
+    rows: list[dict[str, Any]] = []
+    for time in raw.onsets.get(stimulus.name, ()):
+        once = replace(raw, onsets={stimulus.name: (time,)})
+        place = {"recording": raw.label, "story": stimulus.name}
+        try:
+            findings, _ = check_onsets(once, [stimulus], channel=channel)
+        except BrainalignError as error:
+            told = f"not found in channel {channel} ({error.what}; {error.got})"
+            rows.append({**place, "what": "sound", "seconds": None, "fits": False, "told": told})
+            continue
+        for found in findings:
+            row = {"what": found.what, "seconds": found.seconds, "fits": found.fits, "told": found.told}
+            rows.append({**place, **row})
+    return rows
+
+
+SOUND_CHECK = Stage("sound-check", 1, check_sound)
 PREPARE = Stage("prepare", 1, prepare)
 HEARING = Stage("hearing", 1, hear)

@@ -66,8 +66,7 @@ class Matryoshka:
 
     def finish(self, coder: SparseCoder, trajectories: Sequence[Trajectory]) -> SparseCoder:
         """Set the threshold where mean L0 becomes k; the prefixes' sizes stay with the coder as ``groups``."""
-        groups = list(self.sizes(coder.d_sae))
-        return calibrate(replace(coder, metadata={**coder.metadata, "groups": groups}), trajectories)
+        return in_groups(coder, self.sizes(coder.d_sae), trajectories)
 
     def state(self) -> dict[str, float]:
         """Return what a later run needs to go on."""
@@ -76,6 +75,11 @@ class Matryoshka:
     def restore(self, state: Mapping[str, float]) -> None:
         """Take back what `state` gave."""
         self._choice.restore(state)
+
+
+def in_groups(coder: SparseCoder, sizes: Sequence[int], trajectories: Sequence[Trajectory]) -> SparseCoder:
+    """Return a coder calibrated on these frames that knows the sizes of its prefixes."""
+    return calibrate(replace(coder, metadata={**coder.metadata, "groups": list(sizes)}), trajectories)
 
 
 @dataclass(frozen=True, eq=False)

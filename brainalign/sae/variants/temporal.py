@@ -10,17 +10,15 @@ are neighbours in time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 
 from brainalign.core.errors import ShapeMismatch, ValueProblem
 from brainalign.core.trajectory import Trajectory
-from brainalign.sae.calibrate import calibrate
 from brainalign.sae.coder import SparseCoder
 from brainalign.sae.loss import LossStep, Parameters, Pattern
 from brainalign.sae.screening import Screening
-from brainalign.sae.variants.matryoshka import nest, nested_step
+from brainalign.sae.variants.matryoshka import in_groups, nest, nested_step
 from brainalign.sae.variants.selection import LargestOfBatch
 
 
@@ -83,8 +81,7 @@ class Temporal:
 
     def finish(self, coder: SparseCoder, trajectories: Sequence[Trajectory]) -> SparseCoder:
         """Set the threshold where mean L0 becomes k; the groups' sizes stay with the coder as ``groups``."""
-        groups = list(self.sizes(coder.d_sae))
-        return calibrate(replace(coder, metadata={**coder.metadata, "groups": groups}), trajectories)
+        return in_groups(coder, self.sizes(coder.d_sae), trajectories)
 
     def state(self) -> dict[str, float]:
         """Return what a later run needs to go on."""
