@@ -172,9 +172,9 @@ def quality(
     jobs: Jobs = None,
     verbose: Verbose = False,
 ) -> None:
-    """Read and clean the recordings of a study, and write a page that judges them.
+    """Read, clean and judge the recordings of a study.
 
-    Nothing is fitted. What is made here is kept for the run.
+    Writes a page of them. Nothing is fitted, and what is made here is kept for the run.
     """
     with _Guard(verbose=verbose) as guard:
         from brainalign.pipeline.execute import execute

@@ -74,15 +74,16 @@ def recording_files(root: str | Path, run: BidsRun) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def root_of(file: str | Path) -> Path | None:
-    """Return the top folder of the BIDS dataset that a file of a recording lies in; None if it lies in none.
+def root_of(file: str | Path) -> Path:
+    """Return the top folder of the BIDS dataset that a file of a recording lies in.
 
     Parameters
     ----------
     file
         Any of `recording_files`.
     """
-    return next((place for place in Path(file).parents if (place / "dataset_description.json").exists()), None)
+    above = Path(file).parents
+    return _existing(next((place for place in above if (place / "dataset_description.json").exists()), above[0]))
 
 
 def _belongs(path: Path, own: Mapping[str, str]) -> bool:

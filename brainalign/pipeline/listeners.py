@@ -24,7 +24,7 @@ from brainalign.pipeline.stages import listening, modelling, sittings
 if TYPE_CHECKING:
     from brainalign.datasets.sittings import Sitting
 
-MANIFEST_FACTS = ("montage", "units", "rate", "starts_with")
+MANIFEST_FACTS = ("format", "montage", "units", "rate", "starts_with")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class ListenerLayout:
 
             own = {"dataset": part.name, **find_dataset(part.name).model_dump(include=set(MANIFEST_FACTS))}
         else:
-            own = {"dataset": "", "montage": part.montage or ""}
+            own = {"dataset": "", "format": "bids", "montage": part.montage or ""}
         which = {name: getattr(item, name) for name in ("subject", "session", "task", "run", "sound")}
         return {"reading": {**own, **which}, "events": part.events}
 

@@ -124,7 +124,15 @@ def test_k_warm_up_and_learning_rate_schedules():
     assert rates[90] == pytest.approx(0.5)
     ks = [recipe.k_at(step, n_steps=100, d_sae=512) for step in range(100)]
     assert (ks[0], ks[25], ks[50], ks[99]) == (40, 25, 10, 10)
-    assert SaeTraining().rate_at(1000, n_steps=2000, d_sae=2**14) == pytest.approx(2e-4)
+
+
+@pytest.mark.parametrize(("n_steps", "haste"), [(200_000, 1), (12_000, 1), (3_000, 2), (100, 3)])
+def test_short_runs_learn_faster_by_default(n_steps, haste):
+    assert SaeTraining().rate_at(n_steps // 2, n_steps=n_steps, d_sae=2**14) == pytest.approx(haste * 2e-4)
+    assert SaeTraining().rate_at(n_steps // 2, n_steps=n_steps, d_sae=2**12) == pytest.approx(haste * 4e-4)
+    assert SaeTraining().rate_at(n_steps // 2, n_steps=n_steps, d_sae=2**7) == pytest.approx(2e-4 * 2**3.5)
+    given = SaeTraining(learning_rate=1e-3).rate_at(n_steps // 2, n_steps=n_steps, d_sae=2**14)
+    assert given == pytest.approx(1e-3)
 
 
 def test_refuses_what_cannot_be_trained(truth, rng):

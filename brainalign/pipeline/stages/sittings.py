@@ -46,9 +46,8 @@ def _read(reading: Mapping[str, Any], files: Sequence[Path]) -> tuple[Recording,
     from brainalign.datasets.read import read_dataset
 
     which = {name: reading[name] for name in ("subject", "session", "task", "run")}
-    root = root_of(files[0])
-    if root is not None:
-        return (read_bids(root, **which, montage=reading["montage"] or None, sound=reading["sound"]),)
+    if reading["format"] == "bids":
+        return (read_bids(root_of(files[0]), **which, montage=reading["montage"] or None, sound=reading["sound"]),)
     return read_dataset(reading["dataset"], files[0].parent, subject=which["subject"], run=which["run"])
 
 
