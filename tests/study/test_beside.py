@@ -17,7 +17,7 @@ from brainalign.pipeline.stages import beside
 
 STORIES = tuple(f"story-{i}" for i in range(8))
 SECONDS, RATE, N_FEATURES = 16, 50, 4
-SETTINGS = {"partial": False, 
+SETTINGS = {"partial": False,
     "stimuli": STORIES, "lags": (0.0, 0.2), "trim": 0.0, "penalties": (0.1, 10.0), "n_folds": 4, "min_per_second": 1.0,
     "seed": 0, "kind": "claim",
 }  # fmt: skip
