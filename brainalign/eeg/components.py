@@ -5,7 +5,10 @@ from __future__ import annotations
 import warnings
 
 import mne
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+
+from brainalign.eeg.guards import note
 
 SEED_LIMIT = 2**32
 MOST_ROUNDS = 300
@@ -43,6 +46,25 @@ def learn_components(
     return ica
 
 
-def converged(ica: mne.preprocessing.ICA) -> bool:
-    """Tell whether the components settled before the rounds were up."""
-    return bool(ica.n_iter_ < MOST_ROUNDS)
+def without_components(
+    raw: mne.io.BaseRaw, ica: mne.preprocessing.ICA, taken: list[int], **reasons: np.ndarray
+) -> mne.io.BaseRaw:
+    """Return a copy without some components, and note which and why.
+
+    Parameters
+    ----------
+    raw
+        The recording; it stays as it was.
+    ica
+        From `learn_components`.
+    taken
+        Their numbers.
+    **reasons
+        What spoke for taking each, by name.
+    """
+    cleaned = raw.copy().load_data(verbose="error")
+    ica.apply(cleaned, exclude=taken, verbose="error")
+    told = {name: [round(float(value), 4) for value in values] for name, values in reasons.items()}
+    settled = bool(ica.n_iter_ < MOST_ROUNDS)
+    note(cleaned, n_learnt=int(ica.n_components_), converged=settled, removed=taken, **told)
+    return cleaned

@@ -12,7 +12,7 @@ import mne
 import numpy as np
 
 from brainalign.core.errors import ValueProblem
-from brainalign.eeg.components import converged, learn_components
+from brainalign.eeg.components import learn_components, without_components
 from brainalign.eeg.guards import good_samples, note, require_eeg
 
 
@@ -62,16 +62,7 @@ class MuscleIca:
             copy, threshold=self.threshold, l_freq=self.band[0], h_freq=self.band[1], verbose="error"
         )
         taken = sorted((int(i) for i in found), key=lambda i: -scores[i])[: self.most]
-        cleaned = raw.copy().load_data(verbose="error")
-        ica.apply(cleaned, exclude=taken, verbose="error")
-        note(
-            cleaned,
-            n_learnt=int(ica.n_components_),
-            converged=converged(ica),
-            removed=taken,
-            scores=[round(float(scores[i]), 4) for i in taken],
-        )
-        return cleaned
+        return without_components(raw, ica, taken, scores=np.asarray(scores)[taken])
 
 
 @dataclass(frozen=True)

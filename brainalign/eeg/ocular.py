@@ -8,7 +8,7 @@ import mne
 import numpy as np
 
 from brainalign.core.errors import ValueProblem
-from brainalign.eeg.components import converged, learn_components
+from brainalign.eeg.components import learn_components, without_components
 from brainalign.eeg.guards import note, pick_names, require_eeg
 
 
@@ -56,16 +56,7 @@ class OcularIca:
             scores = self._scores(ica, copy, eyes)
         following = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] >= self.min_correlation]
         taken = following[: self.most]
-        cleaned = raw.copy().load_data(verbose="error")
-        ica.apply(cleaned, exclude=taken, verbose="error")
-        note(
-            cleaned,
-            n_learnt=int(ica.n_components_),
-            converged=converged(ica),
-            removed=taken,
-            correlations=[round(float(scores[i]), 4) for i in taken],
-        )
-        return cleaned
+        return without_components(raw, ica, taken, correlations=scores[taken])
 
     @staticmethod
     def _scores(ica: mne.preprocessing.ICA, copy: mne.io.BaseRaw, eyes: list[str]) -> np.ndarray:

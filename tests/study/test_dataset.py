@@ -1,7 +1,6 @@
 """Does a study of a BIDS dataset, several runs per listener, find what the whole recordings gave?"""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -10,9 +9,6 @@ import yaml
 from brainalign.core.design import Design
 from brainalign.core.errors import BrainalignError, MissingFile
 from brainalign.core.result import EncodingResult
-from brainalign.pipeline.execute import execute
-from brainalign.pipeline.outputs import Results
-from brainalign.pipeline.store import Store
 from tests.study import worlds
 from tests.study.as_bids import write_dataset
 from tests.study.conftest import Run
@@ -69,26 +65,15 @@ def test_the_page_tells_of_listeners_and_that_all_fits(from_dataset):
 
 def changed_copy(dataset, folder, **listeners):
     """Copy the dataset to a folder of its own, with other settings for the listeners."""
-    shutil.copytree(dataset.parent, folder, ignore=shutil.ignore_patterns("out"))
     values = yaml.safe_load(dataset.read_text("utf-8"))
-    values["listeners"] |= listeners
-    (folder / dataset.name).write_text(yaml.safe_dump(values), encoding="utf-8")
-    return folder / dataset.name
-
-
-def part(config, *names):
-    """Make only some of a study's tasks; return its results."""
-    study = worlds.load_study(config, {"out": config.parent / "out", "sae.n_steps": 20})
-    store = Store(study.store_folder)
-    execute(worlds.part_of(study.plan, names), store, n_jobs=2)
-    return Results(study, store)
+    return worlds.copied(dataset, folder, listeners=values["listeners"] | listeners)
 
 
 def test_a_lost_run_is_told_and_the_others_are_kept(dataset, tmp_path):
     config = changed_copy(dataset, tmp_path / "bids")
     for path in (config.parent / "sub-02" / "eeg").glob("*run-03*"):
         path.unlink()
-    results = part(config, "design[02]", "hearing[01]", "hearing[02]")
+    results = worlds.results_of(config, "design[02]", "hearing[01]", "hearing[02]")
     names = [trial.name for trial in Design.unpack(results.one("design[02]")).trials]
     assert names == ["story-01", "story-02", "story-04"]
     assert results.one("hearing[02]").meta["missed"] == ["story-03"]
@@ -100,7 +85,7 @@ def test_a_recording_that_ends_before_its_sound_is_told(dataset, tmp_path):
     samples = next((config.parent / "sub-01" / "eeg").glob("*run-02_eeg.eeg"))
     n_bytes = samples.stat().st_size
     samples.write_bytes(samples.read_bytes()[: n_bytes - n_bytes // 4])
-    (found,) = part(config, "hearing[01]").one("hearing[01]").meta["misfits"]
+    (found,) = worlds.results_of(config, "hearing[01]").one("hearing[01]").meta["misfits"]
     assert (found["recording"], found["story"], found["what"]) == ("sub-01_run-02", "story-02", "end")
 
 
@@ -112,7 +97,7 @@ def test_runs_that_start_with_their_sound_need_no_events(dataset, tmp_path):
     assert {name for name in study.plan.keys if name.startswith("clean[")} == {
         f"clean[01-story-0{run}]" for run in (1, 2, 3)
     }
-    design = Design.unpack(part(config, "design[01]").one("design[01]"))
+    design = Design.unpack(worlds.results_of(config, "design[01]").one("design[01]"))
     assert [trial.name for trial in design.trials] == ["story-01", "story-02", "story-03"]
 
 
@@ -123,7 +108,7 @@ def test_events_of_other_names_are_mapped_to_the_sounds(dataset, tmp_path):
         told = path.read_text("utf-8").splitlines()[1].split("\t")
         number = told[3][-5]
         path.write_text(f"onset\tduration\ttrial_type\n{told[0]}\t{told[1]}\tS{number}\n", encoding="utf-8")
-    design = Design.unpack(part(config, "design[01]").one("design[01]"))
+    design = Design.unpack(worlds.results_of(config, "design[01]").one("design[01]"))
     assert [trial.name for trial in design.trials] == [f"story-0{i}" for i in range(1, 5)]
 
 

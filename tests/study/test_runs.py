@@ -5,31 +5,11 @@ import shutil
 import mne
 import numpy as np
 import pytest
-import yaml
 
 from brainalign.core.design import Design
 from brainalign.core.errors import BrainalignError, ConfigProblem
 from brainalign.core.recording import Recording
-from brainalign.pipeline.execute import execute
-from brainalign.pipeline.outputs import Results
-from brainalign.pipeline.store import Store
 from tests.study import worlds
-
-
-def changed(exported, folder, **parts):
-    """Copy the study of files to a folder of its own, with other parts."""
-    shutil.copytree(exported.parent, folder, ignore=shutil.ignore_patterns("out"))
-    values = yaml.safe_load(exported.read_text("utf-8")) | parts
-    (folder / exported.name).write_text(yaml.safe_dump(values), encoding="utf-8")
-    return folder / exported.name
-
-
-def part(config, *names):
-    """Make only some of a study's tasks; return its results."""
-    study = worlds.load_study(config, {"out": config.parent / "out", "sae.n_steps": 20})
-    store = Store(study.store_folder)
-    execute(worlds.part_of(study.plan, names), store, n_jobs=2)
-    return Results(study, store)
 
 
 def listeners(*entries):
@@ -43,12 +23,12 @@ def raw_of(tiny, subject):
 def test_two_files_of_one_listener_become_one_design(tiny, exported, tmp_path):
     folder = tmp_path / "study"
     entries = [{"file": f"part-{run}.fif", "subject": "01", "run": run} for run in ("a", "b")]
-    config = changed(exported, folder, listeners=listeners(*entries))
+    config = worlds.copied(exported, folder, listeners=listeners(*entries))
     raw = raw_of(tiny, "01").to_mne()
     middle = float(raw_of(tiny, "01").onset("story-03")) - 1.0
     raw.copy().crop(0, middle).save(folder / "part-a.fif", fmt="double", verbose="error")
     raw.copy().crop(middle).save(folder / "part-b.fif", fmt="double", verbose="error")
-    results = part(config, "design[01]", "quality[01-a]", "hearing[01]")
+    results = worlds.results_of(config, "design[01]", "quality[01-a]", "hearing[01]")
     design = Design.unpack(results.one("design[01]"))
     assert [trial.name for trial in design.trials] == [f"story-0{i}" for i in range(1, 5)]
     whole = tiny.results.designs[0]
@@ -61,12 +41,12 @@ def test_two_files_of_one_listener_become_one_design(tiny, exported, tmp_path):
 
 def test_microvolts_are_read_as_microvolts(tiny, exported, tmp_path):
     folder = tmp_path / "study"
-    config = changed(exported, folder, listeners=listeners({"file": "big.fif", "subject": "01", "units": "uV"}))
+    config = worlds.copied(exported, folder, listeners=listeners({"file": "big.fif", "subject": "01", "units": "uV"}))
     recording = raw_of(tiny, "01")
     raw = recording.to_mne()
     raw.apply_function(lambda values: values * 1e6, picks=["eeg", "eog"], verbose="error")
     raw.save(folder / "big.fif", fmt="double", verbose="error")
-    again = Recording.unpack(part(config, "recording[01]").one("recording[01]"))
+    again = Recording.unpack(worlds.results_of(config, "recording[01]").one("recording[01]"))
     np.testing.assert_allclose(again.values, recording.values, rtol=1e-9, atol=1e-15)
 
 
@@ -75,12 +55,12 @@ def test_a_recording_that_starts_with_its_sound_needs_no_annotation(tiny, export
     entries = [
         {"file": f"run-{i}.fif", "subject": "01", "run": str(i), "starts_with": f"story-0{i}"} for i in range(1, 5)
     ]
-    config = changed(exported, folder, listeners=listeners(*entries))
+    config = worlds.copied(exported, folder, listeners=listeners(*entries))
     recording = raw_of(tiny, "01")
     for i in range(1, 5):
         raw = recording.to_mne().crop(float(recording.onset(f"story-0{i}")), None)
         raw.crop(0, 31.0).set_annotations(None).save(folder / f"run-{i}.fif", fmt="double", verbose="error")
-    results = part(config, "design[01]")
+    results = worlds.results_of(config, "design[01]")
     design = Design.unpack(results.one("design[01]"))
     assert [trial.name for trial in design.trials] == [f"story-0{i}" for i in range(1, 5)]
 
@@ -88,7 +68,7 @@ def test_a_recording_that_starts_with_its_sound_needs_no_annotation(tiny, export
 def test_positions_may_come_from_a_file_and_count(tiny, exported, tmp_path):
     folder = tmp_path / "study"
     entry = {"file": "bare.fif", "subject": "01", "montage": "cap.elc"}
-    config = changed(exported, folder, listeners=listeners(entry))
+    config = worlds.copied(exported, folder, listeners=listeners(entry))
     recording = raw_of(tiny, "01")
     raw = recording.to_mne()
     raw.set_montage(None)
@@ -99,7 +79,7 @@ def test_positions_may_come_from_a_file_and_count(tiny, exported, tmp_path):
     text = f"ReferenceLabel avg\nUnitPosition mm\nNumberPositions= {len(names)}\nPositions\n{rows}\nLabels\n"
     (folder / "cap.elc").write_text(text + "\t".join(names) + "\n", encoding="utf-8")
     before = worlds.load_study(config, {}).plan.keys["recording[01]"]
-    again = Recording.unpack(part(config, "recording[01]").one("recording[01]"))
+    again = Recording.unpack(worlds.results_of(config, "recording[01]").one("recording[01]"))
     assert np.isfinite(again.positions[: len(names)]).all()
     (folder / "cap.elc").write_text(text + "\t".join(names) + "\n\n", encoding="utf-8")
     assert worlds.load_study(config, {}).plan.keys["recording[01]"] != before
@@ -107,10 +87,10 @@ def test_positions_may_come_from_a_file_and_count(tiny, exported, tmp_path):
 
 def test_one_sound_under_two_names_is_refused(tiny, exported, tmp_path):
     folder = tmp_path / "study"
-    config = changed(exported, folder)
+    config = worlds.copied(exported, folder)
     shutil.copy(folder / "story-01.wav", folder / "story-02.wav")
     with pytest.raises(BrainalignError, match=r"one sound has two names[\s\S]*'story-01' and 'story-02'"):
-        part(config, "design[01]")
+        worlds.results_of(config, "design[01]")
 
 
 @pytest.mark.parametrize("entry", [{"run": "a"}, {}])

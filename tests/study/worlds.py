@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from brainalign.pipeline.execute import execute
-from brainalign.pipeline.outputs import write_outputs
+from brainalign.pipeline.outputs import Results, write_outputs
 from brainalign.pipeline.plan import Plan
 from brainalign.pipeline.store import Store
 from brainalign.pipeline.study import Study, load_study
@@ -121,3 +121,20 @@ def assert_same_bytes(one: Path, other: Path) -> None:
     assert first
     differ = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     assert not differ, f"{len(differ)} files differ: {', '.join(differ[:8])}"
+
+
+def copied(config: Path, folder: Path, **parts: object) -> Path:
+    """Copy a study's files to a folder of its own, with other parts of its configuration."""
+    shutil.copytree(config.parent, folder, ignore=shutil.ignore_patterns("out"))
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    (folder / config.name).write_text(yaml.safe_dump(values | parts), encoding="utf-8")
+    return folder / config.name
+
+
+def results_of(config: Path, *names: str) -> Results:
+    """Make only some of a study's tasks, and what they are made from; return its results."""
+    study = load_study(config, {"out": config.parent / "out", "sae.n_steps": 20})
+    assert isinstance(study, Study)
+    store = Store(study.store_folder)
+    execute(part_of(study.plan, names), store, n_jobs=2)
+    return Results(study, store)
