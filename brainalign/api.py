@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainalign import mapping
 from brainalign.core.design import Design
+from brainalign.core.errors import ValueProblem
 from brainalign.core.recording import Recording
 from brainalign.core.stimulus import Stimulus
 from brainalign.core.time import Number, TimeAxis
@@ -172,6 +173,8 @@ def clean(
 
     with_eyes = "eog" in recording.kinds if ocular is None else ocular
     if preset is not None:
+        own = {"low": low, "high": high, "line": tuple(line), "bad_channels": bad_channels, "rate": rate}
+        _require_usual(own, preset=preset)
         return run(
             recording, [step for step in steps_of(preset) if with_eyes or not isinstance(step, OcularRegression)]
         )
@@ -185,6 +188,18 @@ def clean(
         Resample(rate) if rate is not None else None,
     ]
     return run(recording, [step for step in steps if step is not None])
+
+
+def _require_usual(given: Mapping[str, Any], *, preset: str) -> None:
+    """Refuse settings that a preset would pass over."""
+    usual = {"low": 1.0, "high": 15.0, "line": (50.0,), "bad_channels": True, "rate": None}
+    told = [f"{name}={value!r}" for name, value in given.items() if value != usual[name]]
+    if told:
+        raise ValueProblem(
+            "a preset stands in the place of settings of your own",
+            got=f"preset={preset!r} and {', '.join(told)}",
+            fix="give one or the other, or change the preset's steps with brainalign.eeg.clean.preset",
+        )
 
 
 def align(

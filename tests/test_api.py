@@ -233,3 +233,12 @@ def test_missing_things_are_told(heard, tmp_path):
         ba.read_eeg(tmp_path / "none.fif")
     with pytest.raises(UnknownName, match="no onset"):
         ba.align({"unheard": frames["story-0"]}, ba.clean(ba.read_eeg(folder / "sub-01_eeg.fif")))
+
+
+@pytest.mark.parametrize("own", [{"low": 2.0}, {"line": (60.0,)}, {"bad_channels": False}, {"rate": 64.0}])
+def test_a_preset_does_not_pass_over_settings_of_ones_own(own):
+    raw = simulate_listener([], {}, seconds=20, seed=0, subject="01")
+    recording = ba.Recording.from_mne(raw, subject="01")
+    with pytest.raises(ValueProblem, match="a preset stands in the place of settings of your own"):
+        ba.clean(recording, preset="minimal", **own)
+    assert ba.clean(recording, preset="minimal", line=[50.0]).axis == recording.axis

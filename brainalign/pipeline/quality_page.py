@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ def recordings(results: Results) -> Section:
     """Show what cleaning did, recording by recording or listener by listener, and what does not fit the sounds."""
     found = results.quality
     figure = psd_before_after(*_spectra(found), **_cleaning_marks(results.study.config.cleaning))
-    rows = tuple(_row(label, list(own)) for label, own in groupby(found, key=lambda item: _listener(item["label"])))
+    rows = listener_rows(found)
     columns = (
         Column("label", "Listener"),
         *((Column("runs", "Recordings", kind="integer"),) if len(rows) < len(found) else ()),
@@ -49,6 +49,18 @@ def recordings(results: Results) -> Section:
     alt = "Power spectra before and after cleaning."
     caption = "Median sensor, before and after cleaning; the line is the median recording, the band the middle 80 %."
     return Section("The recordings", (Picture(figure, alt, caption), Table(rows, columns), *_misfits(results)))
+
+
+def listener_rows(found: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return a row per listener, whatever the order of the recordings.
+
+    Parameters
+    ----------
+    found
+        What each recording was like.
+    """
+    listeners = dict.fromkeys(_listener(item["label"]) for item in found)
+    return tuple(_row(label, [item for item in found if _listener(item["label"]) == label]) for label in listeners)
 
 
 def require_recordings(study: AnyStudy) -> Study:
@@ -157,7 +169,7 @@ def _judged(item: Quality) -> dict[str, Any]:
 
 
 def _listener(label: str) -> str:
-    return label.partition("_")[0]
+    return re.split("_(?:ses|run)-", label)[0]
 
 
 def _spectra(found: Sequence[Mapping[str, Any]]) -> list[Spectrum]:

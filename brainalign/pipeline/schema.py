@@ -197,7 +197,8 @@ class BidsListeners(_FolderListeners):
     )
 
 
-PresetName = Literal["trf-default", "minimal", "audiosae", "broderick2018"]
+# A study's pages are in microvolts; the preset "audiosae" ends in pure numbers, and has a recipe of its own.
+PresetName = Literal["trf-default", "minimal", "broderick2018"]
 
 
 class CleaningPart(Part):

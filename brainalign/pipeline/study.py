@@ -199,7 +199,7 @@ class _Layout:
         return max(_seconds(self._file(path)) for path in part.files) + 1
 
     def _candidates(self) -> Iterator[Task]:
-        rule = {"min_per_second": self.config.model.min_per_second}
+        rule = {"min_per_second": self.config.model.min_per_second, "stimuli": self.stimuli}
         yield Task("selection", modelling.SELECT, settings=rule, inputs={"codes": self._all("codes", self.stimuli)})
         for name in self.stimuli:
             settings = {"seed": self.config.seed}

@@ -9,6 +9,9 @@ import pytest
 from brainalign.core.design import Design
 from brainalign.core.errors import BrainalignError, ConfigProblem
 from brainalign.core.recording import Recording
+from brainalign.eeg.clean import OcularRegression, clean, preset
+from brainalign.pipeline.quality_page import _cleaning_marks, _listener, listener_rows
+from brainalign.pipeline.schema import CleaningPart
 from tests.study import worlds
 
 
@@ -98,3 +101,39 @@ def test_recordings_of_one_listener_need_names(exported, entry):
     twice = listeners(*[{"file": "sub-01_eeg.fif", "subject": "01", **entry}] * 2)
     with pytest.raises(ConfigProblem, match="name the runs of a listener"):
         worlds.load_study(exported, {"listeners": twice})
+
+
+@pytest.mark.parametrize("name", ["minimal", "trf-default"])
+def test_a_preset_cleans_as_its_steps_do(tiny, exported, tmp_path, name):
+    config = worlds.copied(exported, tmp_path / "study", cleaning={"preset": name})
+    results = worlds.results_of(config, "quality[01]")
+    raw = Recording.unpack(results.one("recording[01]"))
+    steps = [step for step in preset(name) if "eog" in raw.kinds or not isinstance(step, OcularRegression)]
+    made = Recording.unpack(results.one("clean[01]"))
+    np.testing.assert_array_equal(made.values, clean(raw, steps).values)
+
+
+@pytest.mark.parametrize(
+    ("name", "passband", "mains"),
+    [("minimal", None, None), ("trf-default", (1.0, 15.0), 50.0), ("broderick2018", (1.0, 8.0), None)],
+)
+def test_the_report_marks_what_a_preset_does(name, passband, mains):
+    assert _cleaning_marks(CleaningPart(preset=name)) == {"passband": passband, "mains": mains}
+
+
+def test_a_preset_that_leaves_volts_is_no_choice_of_a_study(exported):
+    with pytest.raises(ConfigProblem, match=r"'audiosae' is not one of the choices"):
+        worlds.load_study(exported, {"cleaning": {"preset": "audiosae"}})
+
+
+def test_a_preset_and_settings_of_ones_own_are_refused(exported):
+    with pytest.raises(ConfigProblem, match=r"either a preset or settings of your own, and not both \(low\)"):
+        worlds.load_study(exported, {"cleaning": {"preset": "minimal", "low": 2.0}})
+
+
+def test_listeners_whose_names_begin_alike_have_rows_of_their_own(tiny):
+    labels = ["sub-a_b_run-1", "sub-a_c_run-1", "sub-a_b_ses-x_run-2"]
+    assert [_listener(label) for label in labels] == ["sub-a_b", "sub-a_c", "sub-a_b"]
+    (one, other) = tiny.results.quality
+    mixed = [{**item, "label": label} for item, label in zip((one, other, one), labels, strict=True)]
+    assert [(row["label"], row["runs"]) for row in listener_rows(mixed)] == [("sub-a_b", 2), ("sub-a_c", 1)]

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 
 def select(settings: Any, inputs: Any, *, files: tuple[Path, ...], progress: Any) -> Artefact:
-    """Keep the features that are active often enough to be tested (a choice that no response enters)."""
+    """Keep the features that are active often enough to be tested (a choice that no response enters).
+
+    Here all stories stand together, so one sound under two names is found before anything is fitted.
+    """
+    from brainalign.align.split import require_one_name_per_sound
     from brainalign.features.select import active_features
 
     codes = [Trajectory.unpack(item) for item in inputs["codes"]]
+    require_one_name_per_sound(zip(settings["stimuli"], codes, strict=True), same_sound="refuse")
     columns = active_features(codes, min_per_second=settings["min_per_second"])
     if not len(columns):
         raise ValueProblem(
@@ -197,7 +202,7 @@ def _with_baseline(trial: Trial, acoustics: Trajectory, columns: np.ndarray) -> 
     return Trial(trial.name, beside(baseline, trial.x.select(columns)), trial.y, trial.mask)
 
 
-SELECT = Stage("select", 1, select)
+SELECT = Stage("select", 2, select)
 OFFER = Stage("offer", 1, offer)
 ANSWER_KEY = Stage("answer-key", 1, answer_key)
 ALIGN = Stage("align", 2, align_listener)

@@ -99,9 +99,7 @@ def heard_design(features: Mapping[str, Trajectory], recordings: Sequence[Record
     """
     from brainalign.align.build import align
     from brainalign.align.many import align_many
-    from brainalign.align.split import require_one_name_per_sound
 
-    require_one_name_per_sound(features.items(), same_sound="refuse")
     window = {"lags": settings["lags"], "trim": settings["trim"]}
     if not settings["partial"] and len(recordings) == 1:
         return align(features, recordings[0], **window)
